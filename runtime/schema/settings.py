@@ -1,0 +1,80 @@
+"""The configuration of a controller: what `sandlot.yaml` may say. Loaded by `runtime.specs`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from runtime.schema.base import Strict
+
+ProviderKind = Literal["google", "openai", "anthropic", "openai_compatible"]
+
+
+class ProviderSettings(Strict):
+    """How to reach one provider of models."""
+
+    kind: ProviderKind | None = None
+    """The wire it speaks; may be left out where the provider's name is a kind."""
+    base_url: str | None = None
+    """Where it is; needed for `openai_compatible`, else the provider's own address."""
+    api_key: SecretStr | None = None
+    """Write it as `${env:NAME}`."""
+    timeout_seconds: float = Field(default=600.0, gt=0)
+    """For one whole call."""
+    max_retries: int = Field(default=4, ge=0, le=10)
+    vision: bool = True
+    """Whether its models take pictures."""
+
+
+class ModelsSettings(Strict):
+    """Which models there are and what callers may call them."""
+
+    default: str | None = None
+    """The model of agents that name none: an alias, or `provider/name`."""
+    providers: dict[str, ProviderSettings] = Field(default_factory=dict[str, ProviderSettings])
+    aliases: dict[str, str] = Field(default_factory=dict[str, str])
+    """Names that callers use, to `provider/name`; the name `*` catches every other."""
+
+
+class ServerSettings(Strict):
+    """Where the API listens and who may use it."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    api_key: SecretStr | None = None
+    """Wins over the key in the state folder; `SANDLOT_API_KEY` wins over both."""
+    max_body_bytes: int = Field(default=32 * 1024 * 1024, gt=0)
+
+
+class SandboxSettings(Strict):
+    """What one sandbox gets, and how long it is kept."""
+
+    image: str | None = None
+    """The sandbox image; the one built from `sandbox-image/` when left out."""
+    runtime: str = "runc"
+    memory_bytes: int = Field(default=4 * 1024**3, ge=256 * 1024**2)
+    cpus: float = Field(default=2.0, gt=0)
+    pids: int = Field(default=768, ge=64)
+    workspace_bytes: int = Field(default=4 * 1024**3, ge=64 * 1024**2)
+    workspace_inodes: int = Field(default=400_000, ge=1000)
+    file_size_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
+    max_running: int = Field(default=8, ge=1)
+    """Sandboxes that may live at once; more interactions wait."""
+    start_timeout_seconds: float = Field(default=60.0, gt=0)
+    idle_seconds: float = Field(default=900.0, gt=0)
+    """An environment without a run is stopped after this long; its files stay."""
+    retention_seconds: float = Field(default=7 * 86400.0, gt=0)
+    """A stopped environment is deleted after this long without use."""
+
+
+class Settings(Strict):
+    """The whole file."""
+
+    state_dir: str | None = None
+    """Where everything is kept; `$SANDLOT_STATE_DIR`, else `~/.local/state/sandlot`."""
+    agents: list[str] = Field(default_factory=list[str])
+    """More folders with agents, beside the ones that ship; relative to the file."""
+    models: ModelsSettings = ModelsSettings()
+    server: ServerSettings = ServerSettings()
+    sandbox: SandboxSettings = SandboxSettings()

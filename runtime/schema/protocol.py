@@ -14,7 +14,13 @@ from pydantic import Field, TypeAdapter
 
 from runtime.schema.base import Strict
 from runtime.schema.events import StepEvent
-from runtime.schema.model import FunctionDeclaration, Generation, ModelPart, ModelRequest, ToolChoice
+from runtime.schema.model import (
+    FunctionDeclaration,
+    Generation,
+    ModelPart,
+    ModelRequest,
+    ToolChoice,
+)
 from runtime.schema.steps import Step
 from runtime.schema.usage import Usage
 

@@ -10,7 +10,9 @@ from typing import Any
 from runtime.schema.model import FunctionDeclaration
 
 
-def _tool(name: str, description: str, required: list[str], **properties: Any) -> FunctionDeclaration:
+def _tool(
+    name: str, description: str, required: list[str], **properties: Any
+) -> FunctionDeclaration:
     return FunctionDeclaration(
         name=name,
         description=description,
@@ -61,7 +63,9 @@ FILE_TOOLS = [
         ["TargetFile", "CodeContent"],
         TargetFile=_string("The file; a relative path starts at /workspace."),
         CodeContent=_string("The whole content."),
-        Overwrite=_boolean("Replace an existing file (default false: an existing one is an error)."),
+        Overwrite=_boolean(
+            "Replace an existing file (default false: an existing one is an error)."
+        ),
         Description=_string("Why, in a few words."),
     ),
     _tool(
@@ -71,7 +75,9 @@ FILE_TOOLS = [
         TargetFile=_string("The file; a relative path starts at /workspace."),
         StartLine=_integer("Look only from this line on, from 1."),
         EndLine=_integer("Look only up to this line, included."),
-        TargetContent=_string("The exact text to replace; it must stand exactly once in the range."),
+        TargetContent=_string(
+            "The exact text to replace; it must stand exactly once in the range."
+        ),
         ReplacementContent=_string("What to put in its place."),
     ),
     _tool(

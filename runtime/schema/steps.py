@@ -257,9 +257,7 @@ def result_step(call: ToolCall, result: ToolResult) -> Step:
         case "url_context":
             return UrlContextResultStep(call_id=call.id, result=value, is_error=error)
         case _:
-            return FunctionResultStep(
-                call_id=call.id, name=call.name, result=value, is_error=error
-            )
+            return FunctionResultStep(call_id=call.id, name=call.name, result=value, is_error=error)
 
 
 def _value(result: ToolResult) -> Any:

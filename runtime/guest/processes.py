@@ -1,0 +1,85 @@
+"""The service processes of a sandbox as the supervisor sees them: reached, configured, killed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from runtime.errors import SandlotError, ToolFault
+from runtime.guest.channel import Channel
+from runtime.guest.nursery import NurseryClient
+from runtime.guest.roles import HANDS, Role
+
+CLOSE_SECONDS = 2.0
+_FOR_BROWSER = frozenset({"read_page_file", "write_page_file"})
+"""What the browser's process may ask of the hands."""
+
+
+class Processes:
+    """Starts hands and browser when they are needed, and again after they died."""
+
+    def __init__(self, nursery: NurseryClient) -> None:
+        self._nursery = nursery
+        self._variables: dict[str, str] | None = None
+        self._channels: dict[Role, Channel] = {}
+        self._lock = anyio.Lock()
+
+    async def open(self, tasks: TaskGroup) -> None:
+        """Start the hands; channels live in `tasks`."""
+        self._tasks = tasks
+        await self.reach(HANDS)
+
+    def is_alive(self, role: Role) -> bool:
+        """Whether the process of `role` is there."""
+        channel = self._channels.get(role)
+        return channel is not None and not channel.is_closed
+
+    async def reach(self, role: Role) -> Channel:
+        """The channel to the process of `role`, started anew where it is not there."""
+        async with self._lock:
+            channel = self._channels.get(role)
+            if channel is None or channel.is_closed:
+                channel = await self._spawn(role)
+            return channel
+
+    async def configure(self, variables: dict[str, str]) -> None:
+        """Give the hands their environment variables, now and after every restart."""
+        channel = await self.reach(HANDS)
+        self._variables = variables
+        await channel.operate("configure", {"variables": variables})
+
+    async def abandon(self, role: Role) -> None:
+        """Kill the process of `role` and everything it started."""
+        self._nursery.kill(role)
+        channel = self._channels.pop(role, None)
+        if channel is not None:
+            await channel.aclose()
+
+    async def close(self) -> None:
+        """Let every process end cleanly, within `CLOSE_SECONDS` each."""
+        for channel in self._channels.values():
+            with anyio.move_on_after(CLOSE_SECONDS):
+                await _close(channel)
+
+    async def _spawn(self, role: Role) -> Channel:
+        channel = await Channel.over(self._nursery.spawn(role), self._asked)
+        self._channels[role] = channel
+        self._tasks.start_soon(channel.run)
+        if role is HANDS and self._variables is not None:
+            await channel.operate("configure", {"variables": self._variables})
+        return channel
+
+    async def _asked(self, name: str, arguments: dict[str, Any]) -> Any:
+        if name not in _FOR_BROWSER:
+            raise ToolFault(f"{name} is not offered.")
+        hands = await self.reach(HANDS)
+        return await hands.operate(name, arguments)
+
+
+async def _close(channel: Channel) -> None:
+    try:
+        await channel.operate("close", {})
+    except SandlotError:
+        await channel.aclose()

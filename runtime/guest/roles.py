@@ -1,0 +1,74 @@
+"""The processes of a guest, their user ids, and giving up the rights that are not theirs."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_PR_CAPBSET_DROP = 24
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_LAST_CAPABILITY = 63
+_SIGKILL = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One kind of process. `oom_score` makes the kernel kill hands before the supervisor."""
+
+    name: str
+    uid: int
+    oom_score: int
+
+
+SUPERVISOR = Role("supervisor", 900, 500)
+HANDS = Role("hands", 1000, 800)
+BROWSER = Role("browser", 1001, 900)
+ROLES = {role.name: role for role in (SUPERVISOR, HANDS, BROWSER)}
+
+
+def become(role: Role) -> None:
+    """Turn this process into `role` for good: its user id, no groups, no capability left.
+
+    Started without root (the process provider, tests) it keeps the user id it has.
+    """
+    _raise_oom_score(role.oom_score)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if os.geteuid() == 0 and is_split():
+        for capability in range(_LAST_CAPABILITY + 1):
+            libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+        os.setgroups([])
+        os.setresgid(role.uid, role.uid, role.uid)
+        os.setresuid(role.uid, role.uid, role.uid)
+    libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+    if role is SUPERVISOR:
+        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    os.umask(0o022)
+
+
+def is_split() -> bool:
+    """Whether roles get user ids of their own; only inside a sandbox container."""
+    return os.environ.get("SANDLOT_SPLIT_USERS") == "1"
+
+
+def processes_of(role: Role) -> list[int]:
+    """The ids of all processes that run as `role`."""
+    found: list[int] = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if entry.stat().st_uid == role.uid:
+                found.append(int(entry.name))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def _raise_oom_score(score: int) -> None:
+    try:
+        Path("/proc/self/oom_score_adj").write_text(str(score), encoding="ascii")
+    except OSError:
+        return  # lowering it is not allowed everywhere; the order of killing is then the kernel's

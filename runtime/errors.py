@@ -24,6 +24,7 @@ SandlotError
 │   ├── SandboxOutOfMemory    503 out_of_memory
 │   └── ProtocolMismatch      503 guest_protocol_mismatch
 ├── StorageFull               507 insufficient_storage
+├── StorageUnavailable        503 storage_unavailable
 ├── NotImplementedYet         501 unimplemented
 └── Internal                  500 internal
 """
@@ -203,6 +204,14 @@ class StorageFull(SandlotError):
 
     code = "insufficient_storage"
     http_status = 507
+    retryable = True
+
+
+class StorageUnavailable(SandlotError):
+    """The database of the controller cannot be used now."""
+
+    code = "storage_unavailable"
+    http_status = 503
     retryable = True
 
 

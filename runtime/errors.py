@@ -17,7 +17,8 @@ SandlotError
 │   ├── ModelAuthFailed       502 model_auth_failed
 │   ├── ModelRateLimited      429 model_rate_limited
 │   ├── ModelUnavailable      503 model_unavailable
-│   └── ContextExceeded       400 context_length_exceeded
+│   ├── ContextExceeded       400 context_length_exceeded
+│   └── ScriptMismatch        400 script_mismatch
 ├── SandboxFault              503 sandbox_failed
 │   ├── SandboxUnavailable    503 sandbox_unavailable   (no daemon, no image)
 │   ├── SandboxLost           503 sandbox_lost
@@ -164,6 +165,13 @@ class ContextExceeded(ModelFault):
     """The conversation does not fit into the model's context."""
 
     code = "context_length_exceeded"
+    http_status = 400
+
+
+class ScriptMismatch(ModelFault):
+    """A tool's result is not what the script expects."""
+
+    code = "script_mismatch"
     http_status = 400
 
 

@@ -1,0 +1,1 @@
+"""All that a sandbox may talk to: a directory of unix sockets each, dialled from inside."""

@@ -23,7 +23,7 @@ from runtime.schema.framing import FrameError, encode_frame, read_frame
 Operation = Callable[[dict[str, Any]], Awaitable[Any]]
 Started = Callable[[dict[str, Any]], Awaitable[None]]
 StreamOperation = Callable[[dict[str, Any], socket.socket, Started], Awaitable[Any]]
-"""Gets the arguments, a connected socket, and `started(info)` to be called before the first byte."""
+"""Gets arguments, a connected socket, and `started(info)`, to be called before the first byte."""
 
 
 @dataclass(frozen=True, slots=True)

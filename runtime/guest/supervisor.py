@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 
 import anyio
-from anyio.abc import TaskGroup
+from anyio.abc import SocketAttribute, TaskGroup, UNIXSocketStream
 
 from runtime.errors import SandlotError
 from runtime.guest.link import Link
@@ -40,6 +40,7 @@ from runtime.schema.protocol import (
     RunSpec,
     Shutdown,
     StartRun,
+    StreamEnd,
     StreamHello,
 )
 
@@ -56,6 +57,33 @@ class ActiveRun:
         self.model = RemoteModel(link, spec.run_id)
         self.relay = Relay(link, spec.run_id)
         self.outcome: RunOutcome | None = None
+
+
+class OutgoingStream:
+    """The frames around the raw bytes of a byte-stream connection."""
+
+    def __init__(self, connection: UNIXSocketStream, stream_id: str) -> None:
+        self._connection = connection
+        self._stream_id = stream_id
+        self._introduced = False
+
+    async def introduce(self, info: str) -> None:
+        """Send the hello; `info` is JSON text."""
+        self._introduced = True
+        await self._send(StreamHello(stream_id=self._stream_id, info=json.loads(info)))
+
+    async def finish(self, end: StreamEnd, with_verdict: bool) -> None:
+        """Say how it went, in the way that the direction and the progress allow."""
+        if not self._introduced and end.error is not None:
+            await self._send(StreamHello(stream_id=self._stream_id, error=end.error))
+        elif with_verdict:
+            await self._send(end)
+
+    async def _send(self, message: StreamHello | StreamEnd) -> None:
+        try:
+            await self._connection.send(encode_frame(message.model_dump(exclude_none=True)))
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            return  # the reader hung up; nobody is left to tell
 
 
 class Supervisor:
@@ -171,27 +199,18 @@ class Supervisor:
 
     async def _open_stream(self, message: OpenStream) -> None:
         connection = await self._link.dial()
-        introduced = False
-
-        async def introduce(hello: StreamHello) -> None:
-            nonlocal introduced
-            introduced = True
-            await connection.send(encode_frame(hello.model_dump(exclude_none=True)))
-
-        async def started(info: str) -> None:
-            await introduce(StreamHello(stream_id=message.stream_id, info=json.loads(info)))
-
+        stream = OutgoingStream(connection, message.stream_id)
+        descriptor = connection.extra(SocketAttribute.raw_socket).fileno()
         async with connection:
-            descriptor = connection.extra_attributes[
-                anyio.abc.SocketAttribute.raw_socket
-            ]().fileno()
             try:
                 channel = await self._processes.reach(HANDS)
-                await channel.stream(message.operation, message.arguments, descriptor, started)
+                value = await channel.stream(
+                    message.operation, message.arguments, descriptor, stream.introduce
+                )
+                end = StreamEnd(value=value)
             except SandlotError as error:
-                if not introduced:
-                    fault = Fault(code=error.code, message=error.message)
-                    await introduce(StreamHello(stream_id=message.stream_id, error=fault))
+                end = StreamEnd(error=Fault(code=error.code, message=error.message))
+            await stream.finish(end, message.direction == "to_guest")
 
     async def _report(self) -> None:
         while True:

@@ -244,6 +244,7 @@ class OpenStream(Strict):
 
     type: Literal["open_stream"] = "open_stream"
     stream_id: str
+    direction: Literal["from_guest", "to_guest", "both"]
     operation: str
     arguments: dict[str, Any] = Field(default_factory=dict[str, Any])
 
@@ -279,3 +280,11 @@ class StreamHello(Strict):
     """Set when the guest cannot do it; the connection then ends."""
     info: dict[str, Any] = Field(default_factory=dict[str, Any])
     """What is known before the first byte, such as `size_bytes`."""
+
+
+class StreamEnd(Strict):
+    """The guest's last frame on a `to_guest` connection: what came of the bytes it was sent."""
+
+    type: Literal["stream_end"] = "stream_end"
+    value: Any = None
+    error: Fault | None = None

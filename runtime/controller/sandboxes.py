@@ -1,0 +1,251 @@
+"""The live sandboxes: at most one per environment, at most so many at once, none for ever."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from runtime import clock
+from runtime.controller.plan import EnvironmentPlan
+from runtime.controller.provision import provision
+from runtime.errors import SandboxFault, SandboxLost, SandboxOutOfMemory, SandboxUnavailable
+from runtime.gateway.listener import SandboxListener
+from runtime.gateway.session import GuestSession
+from runtime.ids import new_id
+from runtime.sandboxes.port import SandboxProvider, SandboxSpec
+from runtime.schema.protocol import Bind
+from runtime.schema.settings import SandboxSettings
+
+REAP_SECONDS = 5.0
+RECONNECT_SECONDS = 10.0
+
+log = structlog.get_logger(__name__)
+Image = Callable[[], Awaitable[str]]
+"""Gives the name of the sandbox image. Raises `SandboxUnavailable` when there is none."""
+
+
+@dataclass(slots=True)
+class LiveSandbox:
+    """One running sandbox and its guest."""
+
+    sandbox_id: str
+    environment_id: str
+    listener: SandboxListener
+    scope: anyio.CancelScope
+    users: int = 0
+    last_used: float = field(default_factory=clock.monotonic)
+
+    async def session(self) -> GuestSession:
+        """The guest, connected or soon connected again. Raises `SandboxLost`."""
+        with anyio.move_on_after(RECONNECT_SECONDS):
+            return await self.listener.session()
+        raise SandboxLost("The sandbox did not connect again.")
+
+
+class Sandboxes:
+    """Claims sandboxes for environments. `open` must have been entered."""
+
+    def __init__(
+        self, provider: SandboxProvider, settings: SandboxSettings, sockets: Path, image: Image
+    ) -> None:
+        self._provider = provider
+        self._settings = settings
+        self._sockets = sockets
+        self._image = image
+        self._live: dict[str, LiveSandbox] = {}
+        self._starting: dict[str, anyio.Lock] = {}
+        self._changed = anyio.Condition()
+        self._reserved = 0
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[None]:
+        """Remove what an earlier controller left behind, then serve; at the end remove all."""
+        await self._remove_leftovers()
+        async with anyio.create_task_group() as tasks:
+            self._tasks: TaskGroup = tasks
+            tasks.start_soon(self._reap)
+            try:
+                yield
+            finally:
+                with anyio.CancelScope(shield=True):
+                    for environment_id in list(self._live):
+                        await self.discard(environment_id)
+                tasks.cancel_scope.cancel()
+
+    def live(self) -> dict[str, LiveSandbox]:
+        """The live sandboxes by environment."""
+        return dict(self._live)
+
+    @asynccontextmanager
+    async def use(self, plan: EnvironmentPlan) -> AsyncGenerator[LiveSandbox]:
+        """The sandbox of an environment, started where none lives; kept while in use.
+
+        Raises `SandboxUnavailable`, `SandboxLost`, `StorageFull`, `ProtocolMismatch`.
+        """
+        sandbox = await self._claim(plan)
+        try:
+            yield sandbox
+        finally:
+            sandbox.users -= 1
+            sandbox.last_used = clock.monotonic()
+            with anyio.CancelScope(shield=True):
+                async with self._changed:
+                    self._changed.notify_all()
+
+    async def discard(self, environment_id: str) -> None:
+        """Kill and remove the sandbox of an environment, if there is one; its files stay."""
+        sandbox = self._live.pop(environment_id, None)
+        if sandbox is None:
+            return
+        sandbox.scope.cancel()
+        try:
+            await self._provider.remove(sandbox.sandbox_id)
+        except SandboxFault as error:
+            log.warning("sandbox not removed", sandbox=sandbox.sandbox_id, error=error.message)
+        sandbox.listener.remove()
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def delete(self, environment_id: str) -> None:
+        """Discard the sandbox and delete the workspace."""
+        await self.discard(environment_id)
+        await self._provider.delete_workspace(environment_id)
+
+    async def why_lost(self, sandbox: LiveSandbox) -> SandboxFault:
+        """The error for a sandbox whose guest went away; logs what it printed last."""
+        try:
+            state = await self._provider.state(sandbox.sandbox_id)
+            tail = await self._provider.log_tail(sandbox.sandbox_id)
+        except SandboxFault as error:
+            return error
+        log.warning("sandbox lost", sandbox=sandbox.sandbox_id, state=str(state), log=tail)
+        if state is not None and state.out_of_memory:
+            limit = self._settings.memory_bytes // 1024**2
+            return SandboxOutOfMemory(f"The sandbox used up its memory ({limit} MiB).")
+        return SandboxLost("The sandbox went away in the middle of a run. Its files are kept.")
+
+    async def _claim(self, plan: EnvironmentPlan) -> LiveSandbox:
+        lock = self._starting.setdefault(plan.environment_id, anyio.Lock())
+        async with lock:
+            sandbox = self._live.get(plan.environment_id)
+            if sandbox is None:
+                sandbox = await self._start_with_capacity(plan)
+            sandbox.users += 1
+            return sandbox
+
+    async def _start_with_capacity(self, plan: EnvironmentPlan) -> LiveSandbox:
+        await self._reserve()
+        try:
+            sandbox = await self._start(plan)
+            self._live[plan.environment_id] = sandbox
+            return sandbox
+        finally:
+            self._reserved -= 1
+
+    async def _reserve(self) -> None:
+        """Wait for a place, taking that of the sandbox that has idled longest."""
+        while True:
+            if len(self._live) + self._reserved < self._settings.max_running:
+                self._reserved += 1
+                return
+            idle = [sandbox for sandbox in self._live.values() if sandbox.users == 0]
+            if idle:
+                await self.discard(min(idle, key=lambda one: one.last_used).environment_id)
+                continue
+            async with self._changed:
+                await self._changed.wait()
+
+    async def _start(self, plan: EnvironmentPlan) -> LiveSandbox:
+        sandbox_id = new_id("sbx")
+        listener = SandboxListener(self._sockets / sandbox_id[-16:])
+        scope = anyio.CancelScope()
+        await self._listen(listener, scope)
+        sandbox = LiveSandbox(sandbox_id, plan.environment_id, listener, scope)
+        spec = SandboxSpec(
+            sandbox_id=sandbox_id,
+            environment_id=plan.environment_id,
+            image=await self._image(),
+            socket_directory=listener.directory,
+            settings=self._settings,
+        )
+        try:
+            await self._provider.start(spec)
+            await self._bind(sandbox, plan)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                scope.cancel()
+                await self._remove_quietly(sandbox_id)
+                listener.remove()
+            raise
+        return sandbox
+
+    async def _listen(self, listener: SandboxListener, scope: anyio.CancelScope) -> None:
+        async def serve() -> None:
+            with scope:
+                async with anyio.create_task_group() as tasks:
+                    await listener.open(tasks, self._provider.guest_uid)
+                    opened.set()
+                    await anyio.sleep_forever()
+
+        opened = anyio.Event()
+        self._tasks.start_soon(serve)
+        await opened.wait()
+
+    async def _bind(self, sandbox: LiveSandbox, plan: EnvironmentPlan) -> None:
+        seconds = self._settings.start_timeout_seconds
+        try:
+            with anyio.fail_after(seconds):
+                session = await self._first_session(sandbox)
+                await session.send(
+                    Bind(environment_id=plan.environment_id, variables=plan.variables)
+                )
+                await session.wait_bound()
+                if plan.is_new:
+                    await provision(session, plan)
+        except TimeoutError as error:
+            tail = await self._provider.log_tail(sandbox.sandbox_id)
+            log.error("sandbox did not start", sandbox=sandbox.sandbox_id, log=tail)
+            raise SandboxUnavailable(f"The sandbox was not ready within {seconds:g} s.") from error
+
+    async def _first_session(self, sandbox: LiveSandbox) -> GuestSession:
+        """The guest's first connection; raises at once when the container ends before."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch_start, sandbox.sandbox_id, tasks)
+            session = await sandbox.listener.session()
+            tasks.cancel_scope.cancel()
+            return session
+        raise await self.why_lost(sandbox)
+
+    async def _watch_start(self, sandbox_id: str, tasks: TaskGroup) -> None:
+        while True:
+            await anyio.sleep(0.5)
+            state = await self._provider.state(sandbox_id)
+            if state is None or not state.running:
+                tasks.cancel_scope.cancel()
+
+    async def _reap(self) -> None:
+        while True:
+            await anyio.sleep(REAP_SECONDS)
+            for sandbox in list(self._live.values()):
+                idle = clock.monotonic() - sandbox.last_used
+                if sandbox.users == 0 and idle > self._settings.idle_seconds:
+                    await self.discard(sandbox.environment_id)
+
+    async def _remove_leftovers(self) -> None:
+        try:
+            for state in await self._provider.list():
+                await self._remove_quietly(state.sandbox_id)
+        except SandboxFault as error:
+            log.warning("sandboxes of an earlier run not removed", error=error.message)
+
+    async def _remove_quietly(self, sandbox_id: str) -> None:
+        try:
+            await self._provider.remove(sandbox_id)
+        except SandboxFault as error:
+            log.warning("sandbox not removed", sandbox=sandbox_id, error=error.message)

@@ -1,0 +1,143 @@
+"""The socket of one sandbox: accepts its guest and its byte streams. The socket says who calls."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from pathlib import Path
+
+import anyio
+from anyio.abc import SocketListener, SocketStream, TaskGroup
+from pydantic import ValidationError
+
+from runtime.errors import ProtocolMismatch, SandboxLost, SandlotError, StorageFull
+from runtime.gateway.session import GuestSession
+from runtime.schema.framing import FrameError, read_frame
+from runtime.schema.protocol import (
+    GATEWAY_SOCKET,
+    PROTOCOL_VERSION,
+    Hello,
+    StreamHello,
+)
+
+HELLO_SECONDS = 10.0
+MAX_HELLO_BYTES = 64 * 1024
+MAX_CONNECTIONS = 64
+_MAX_SOCKET_PATH = 107
+
+
+class SandboxListener:
+    """Listens in `directory`, which is bind-mounted into one sandbox and no other."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._session: GuestSession | None = None
+        self._problem: SandlotError | None = None
+        self._changed = anyio.Condition()
+        self._connections = anyio.CapacityLimiter(MAX_CONNECTIONS)
+
+    async def open(self, tasks: TaskGroup, guest_uid: int) -> None:
+        """Make the directory and listen. Raises `StorageFull`, `SandboxLost`."""
+        path = self.directory / GATEWAY_SOCKET
+        if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
+            raise SandboxLost(
+                f"The state folder's path is too long for a unix socket: {path}. "
+                "Choose a shorter one with --state-dir."
+            )
+        try:
+            prepare_directory(self.directory)
+        except OSError as error:
+            raise StorageFull(f"The sandbox's socket folder cannot be made: {error}.") from error
+        listener = await anyio.create_unix_listener(path, mode=0o666)
+        restrict(self.directory, path, guest_uid)
+        tasks.start_soon(self._serve, listener, tasks)
+
+    async def session(self) -> GuestSession:
+        """The connected guest; waits for it. Raises `ProtocolMismatch`."""
+        async with self._changed:
+            while self._session is None or self._session.is_closed:
+                if self._problem is not None:
+                    raise self._problem
+                await self._changed.wait()
+            return self._session
+
+    def remove(self) -> None:
+        """Delete the directory."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    async def _serve(self, listener: SocketListener, tasks: TaskGroup) -> None:
+        async with listener:
+            await listener.serve(self._accept, tasks)
+
+    async def _accept(self, stream: SocketStream) -> None:
+        async with self._connections:
+            try:
+                await self._greet(stream)
+            except (
+                anyio.IncompleteRead,
+                anyio.EndOfStream,
+                anyio.BrokenResourceError,
+                FrameError,
+                ValidationError,
+                TimeoutError,
+            ):
+                await stream.aclose()
+
+    async def _greet(self, stream: SocketStream) -> None:
+        # A buffered reader could swallow the first raw bytes behind the hello of a byte stream.
+        with anyio.fail_after(HELLO_SECONDS):
+            frame = await read_frame(_Exact(stream), MAX_HELLO_BYTES)
+        if frame.get("type") == "stream_hello":
+            session = self._session
+            hello = StreamHello.model_validate(frame)
+            if session is None or not await session.accept_stream(hello, stream):
+                await stream.aclose()
+            return
+        await self._welcome(Hello.model_validate(frame), stream)
+
+    async def _welcome(self, hello: Hello, stream: SocketStream) -> None:
+        async with self._changed:
+            if hello.protocol != PROTOCOL_VERSION:
+                self._problem = ProtocolMismatch(
+                    f"The guest in the sandbox image speaks protocol {hello.protocol}, this "
+                    f"controller {PROTOCOL_VERSION}. Build the image again: `sandlot image build`."
+                )
+            elif self._session is not None and not self._session.is_closed:
+                raise FrameError("a second guest on one socket")
+            else:
+                self._session = GuestSession(hello, stream)
+            self._changed.notify_all()
+        if self._problem is not None or self._session is None:
+            await stream.aclose()
+            return
+        await self._session.read()
+
+
+class _Exact:
+    """Reads exact lengths from a socket without reading ahead."""
+
+    def __init__(self, stream: SocketStream) -> None:
+        self._stream = stream
+
+    async def receive_exactly(self, nbytes: int) -> bytes:
+        received = bytearray()
+        while len(received) < nbytes:
+            received += await self._stream.receive(nbytes - len(received))
+        return bytes(received)
+
+
+def prepare_directory(directory: Path) -> None:
+    """An empty directory of ours, whatever lay there before."""
+    if directory.is_symlink():
+        directory.unlink()
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True, mode=0o711)
+
+
+def restrict(directory: Path, socket_path: Path, guest_uid: int) -> None:
+    """Let only the supervisor's user id connect, where we have the right to arrange that."""
+    if os.geteuid() == 0:
+        os.chown(socket_path, guest_uid, guest_uid)
+        socket_path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+    directory.chmod(0o711)

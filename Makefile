@@ -1,0 +1,28 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup image run test check lock bench
+BIN := .venv/bin
+ARGS ?=
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing on this machine and start the Docker daemon
+	@scripts/setup
+
+image: setup ## Build the sandbox image unless it is there
+	@$(BIN)/sandlot image build
+
+run: image ## Run the agent `tour` on a data set that ships with Sandlot
+	@$(BIN)/sandlot run tour --show $(ARGS)
+
+test: image ## Run all tests (ARGS="-k name" to choose)
+	@$(BIN)/pytest $(ARGS)
+
+check: setup ## Check style, types and layers
+	@scripts/check
+
+lock: setup ## Choose the newest allowed versions and lock them
+	@scripts/lock
+
+bench: image ## Measure, each figure beside its floor
+	@$(BIN)/python -m bench $(ARGS)

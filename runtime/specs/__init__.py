@@ -1,0 +1,1 @@
+"""The files that an operator writes: agents and the configuration, read with positions."""

@@ -1,0 +1,24 @@
+"""SQL: interactions, their event logs, environments. The only package that speaks to a database."""
+
+from __future__ import annotations
+
+from runtime.store.environments import EnvironmentRecord
+from runtime.store.events import EventPage
+from runtime.store.idempotency import AlreadyClaimed, Claim, Claimed
+from runtime.store.interactions import InteractionRecord, InteractionSummary
+from runtime.store.journal import Beginning, Progress, Settlement
+from runtime.store.store import Store
+
+__all__ = [
+    "AlreadyClaimed",
+    "Beginning",
+    "Claim",
+    "Claimed",
+    "EnvironmentRecord",
+    "EventPage",
+    "InteractionRecord",
+    "InteractionSummary",
+    "Progress",
+    "Settlement",
+    "Store",
+]

@@ -1,0 +1,123 @@
+"""The table of environments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Row, Select, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from runtime.store.database import Database
+from runtime.store.tables import environments as table
+
+EnvironmentStatus = Literal["active", "expired", "deleted"]
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentRecord:
+    """An environment; a deleted or expired one stays as a row without files."""
+
+    id: str
+    status: EnvironmentStatus
+    created: datetime
+    updated: datetime
+    last_used: datetime
+    network: Any = None
+    """The rules as the caller gave them; None is no network."""
+    sources: list[dict[str, Any]] | None = None
+    """The caller's sources in their wire form, without inline content."""
+    variables: dict[str, str] | None = None
+    project_id: str = "default"
+
+
+_COLUMNS = [table.c[field.name] for field in fields(EnvironmentRecord)]
+
+
+def _record(row: Row[Any]) -> EnvironmentRecord:
+    return EnvironmentRecord(*row)
+
+
+async def insert_environment(connection: AsyncConnection, record: EnvironmentRecord) -> None:
+    """Insert `record` as part of a larger transaction."""
+    values = {column.name: getattr(record, column.name) for column in _COLUMNS}
+    await connection.execute(insert(table).values(values))
+
+
+class Environments:
+    """Reads and writes environments."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, record: EnvironmentRecord) -> None:
+        """Insert a new environment."""
+        async with self._database.write() as connection:
+            await insert_environment(connection, record)
+
+    async def get(self, environment_id: str) -> EnvironmentRecord | None:
+        """One environment, whatever its status."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(_by_id(environment_id))).one_or_none()
+        return None if row is None else _record(row)
+
+    async def page(
+        self,
+        *,
+        limit: int,
+        before: str | None = None,
+        status: EnvironmentStatus | None = "active",
+    ) -> list[EnvironmentRecord]:
+        """Environments by id downwards, those below the id `before`."""
+        statement = select(*_COLUMNS).order_by(table.c.id.desc()).limit(limit)
+        if before is not None:
+            statement = statement.where(table.c.id < before)
+        if status is not None:
+            statement = statement.where(table.c.status == status)
+        async with self._database.read() as connection:
+            return [_record(row) for row in await connection.execute(statement)]
+
+    async def touch(self, environment_id: str, moment: datetime) -> None:
+        """Note that the environment was used at `moment`."""
+        statement = update(table).where(table.c.id == environment_id).values(last_used=moment)
+        async with self._database.write() as connection:
+            await connection.execute(statement)
+
+    async def retire(
+        self,
+        environment_id: str,
+        status: Literal["expired", "deleted"],
+        moment: datetime,
+        *,
+        unused_since: datetime | None = None,
+    ) -> bool:
+        """End an active environment, in the record; False when it was not active any more.
+
+        With `unused_since` only if it was not used after that moment, so that expiry cannot take
+        an environment that a caller just came back to.
+        """
+        statement = (
+            update(table)
+            .where(table.c.id == environment_id, table.c.status == "active")
+            .values(status=status, updated=moment)
+        )
+        if unused_since is not None:
+            statement = statement.where(table.c.last_used <= unused_since)
+        async with self._database.write() as connection:
+            return (await connection.execute(statement)).rowcount == 1
+
+    async def unused_since(self, moment: datetime, *, limit: int = 100) -> list[EnvironmentRecord]:
+        """Active environments whose last use is not after `moment`, longest unused first."""
+        statement = (
+            select(*_COLUMNS)
+            .where(table.c.status == "active", table.c.last_used <= moment)
+            .order_by(table.c.last_used)
+            .limit(limit)
+        )
+        async with self._database.read() as connection:
+            return [_record(row) for row in await connection.execute(statement)]
+
+
+def _by_id(environment_id: str) -> Select[Any]:
+    return select(*_COLUMNS).where(table.c.id == environment_id)

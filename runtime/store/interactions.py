@@ -1,0 +1,125 @@
+"""The table of interactions: what is read from it. `runtime.store.journal` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, select
+
+from runtime.store.database import Database
+from runtime.store.tables import interactions as table
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionSummary:
+    """An interaction without its bulk."""
+
+    id: str
+    project_id: str
+    agent: str | None
+    model: str
+    environment_id: str | None
+    previous_interaction_id: str | None
+    status: str
+    background: bool
+    store: bool
+    labels: dict[str, str] | None
+    usage: dict[str, Any] | None
+    """Sum so far while it runs, of the whole run once it settled."""
+    error: dict[str, Any] | None
+    """`{code, message}`."""
+    step_count: int
+    last_step: str | None
+    """Type of the step that began last, with the tool's name where it has one."""
+    last_seq: int
+    created: datetime
+    updated: datetime
+    settled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionRecord:
+    """A whole interaction."""
+
+    summary: InteractionSummary
+    request: dict[str, Any]
+    """What the caller asked for, checked."""
+    plan: dict[str, Any]
+    """What it was resolved to, without the history."""
+    steps: list[dict[str, Any]] | None
+    """The steps once it settled; None before, and where the disk had no room for them."""
+
+
+_SUMMARY = [table.c[field.name] for field in fields(InteractionSummary)]
+_BULK = [table.c.request, table.c.plan, table.c.steps]
+
+
+def summary_of(row: Row[Any]) -> InteractionSummary:
+    """The summary in a row that starts with the summary's columns."""
+    return InteractionSummary(*row[: len(_SUMMARY)])
+
+
+def select_summary(interaction_id: str) -> Select[Any]:
+    """The row of one interaction, without its bulk."""
+    return select(*_SUMMARY).where(table.c.id == interaction_id)
+
+
+class Interactions:
+    """Reads interactions."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, interaction_id: str) -> InteractionRecord | None:
+        """All of one interaction."""
+        statement = select(*_SUMMARY, *_BULK).where(table.c.id == interaction_id)
+        async with self._database.read() as connection:
+            row = (await connection.execute(statement)).one_or_none()
+        if row is None:
+            return None
+        return InteractionRecord(summary_of(row), *row[len(_SUMMARY) :])
+
+    async def summary(self, interaction_id: str) -> InteractionSummary | None:
+        """One interaction without its bulk."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(select_summary(interaction_id))).one_or_none()
+        return None if row is None else summary_of(row)
+
+    async def page(
+        self,
+        *,
+        limit: int,
+        before: str | None = None,
+        statuses: Sequence[str] | None = None,
+        settled: bool | None = None,
+    ) -> list[InteractionSummary]:
+        """Newest first, those older than the id `before`; filtered where a filter is given."""
+        statement = select(*_SUMMARY).order_by(table.c.id.desc()).limit(limit)
+        if before is not None:
+            statement = statement.where(table.c.id < before)
+        if statuses is not None:
+            statement = statement.where(table.c.status.in_(statuses))
+        if settled is not None:
+            is_null = table.c.settled_at.is_(None)
+            statement = statement.where(~is_null if settled else is_null)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).all()
+        return [summary_of(row) for row in rows]
+
+    async def unsettled(self) -> list[InteractionSummary]:
+        """Everything that should be running, oldest first."""
+        statement = select(*_SUMMARY).where(table.c.settled_at.is_(None)).order_by(table.c.id)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).all()
+        return [summary_of(row) for row in rows]
+
+    async def forgettable(self) -> list[str]:
+        """Ids of settled interactions that were to be kept only until they were answered."""
+        statement = select(table.c.id).where(
+            table.c.settled_at.is_not(None), table.c.store.is_(False)
+        )
+        async with self._database.read() as connection:
+            return list((await connection.execute(statement)).scalars())

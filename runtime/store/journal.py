@@ -1,0 +1,232 @@
+"""Every write to an interaction and its log: begin, append, settle, forget.
+
+One transaction each. The numbers of a log are dense from 1, because a number is only ever taken
+together with its row, under the row of the interaction; a settled interaction takes no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from runtime.errors import Conflict, NotFound, StorageFull
+from runtime.store import idempotency
+from runtime.store.ballast import Ballast
+from runtime.store.database import Database
+from runtime.store.environments import EnvironmentRecord, insert_environment
+from runtime.store.events import Event
+from runtime.store.interactions import InteractionRecord
+from runtime.store.tables import environments, events, interactions
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """All that is written when an interaction is accepted."""
+
+    record: InteractionRecord
+    first_event: Event
+    new_environment: EnvironmentRecord | None = None
+    used_environment: str | None = None
+    """An existing environment that must still be active."""
+    claim: idempotency.Claim | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What events say of how far a run is; None leaves what is known."""
+
+    step_count: int | None = None
+    last_step: str | None = None
+    usage: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How an interaction ended."""
+
+    status: str
+    usage: dict[str, Any]
+    error: dict[str, Any] | None
+    steps: list[dict[str, Any]] | None
+    step_count: int
+    events: list[Event]
+    """The last ones of the log."""
+
+
+class Journal:
+    """Writes interactions and their logs."""
+
+    def __init__(self, database: Database, ballast: Ballast) -> None:
+        self._database = database
+        self._ballast = ballast
+
+    async def begin(self, beginning: Beginning) -> None:
+        """Accept an interaction.
+
+        Raises `StorageFull`, `NotFound` when the environment has gone meanwhile, and
+        `idempotency.AlreadyClaimed` when another call took the same key.
+        """
+        self._ballast.lay()
+        record = beginning.record
+        moment = record.summary.created
+        async with self._database.write() as connection:
+            if beginning.claim is not None:
+                await idempotency.check_unclaimed(connection, beginning.claim, moment)
+            if beginning.new_environment is not None:
+                await insert_environment(connection, beginning.new_environment)
+            if beginning.used_environment is not None:
+                await _use_environment(connection, beginning.used_environment, moment)
+            await connection.execute(insert(interactions).values(_row(record)))
+            await _insert_events(connection, record.summary.id, 1, [beginning.first_event], moment)
+            if beginning.claim is not None:
+                await idempotency.insert_claim(
+                    connection, beginning.claim, record.summary.id, moment
+                )
+
+    async def append(
+        self,
+        interaction_id: str,
+        new: Sequence[Event],
+        moment: datetime,
+        progress: Progress | None = None,
+    ) -> int:
+        """Add events; returns the number of the last one.
+
+        Raises `NotFound`, `Conflict` for a settled interaction, and `StorageFull`.
+        """
+        values: dict[str, Any] = {"updated": moment, **_changes(progress or Progress())}
+        statement = (
+            update(interactions)
+            .where(interactions.c.id == interaction_id, interactions.c.settled_at.is_(None))
+            .values(last_seq=interactions.c.last_seq + len(new), **values)
+            .returning(interactions.c.last_seq)
+        )
+        async with self._database.write() as connection:
+            last = (await connection.execute(statement)).scalar_one_or_none()
+            if last is None:
+                raise await _why_not(connection, interaction_id)
+            await _insert_events(connection, interaction_id, last - len(new) + 1, new, moment)
+        return int(last)
+
+    async def settle(
+        self, interaction_id: str, seen: int, settlement: Settlement, moment: datetime
+    ) -> bool:
+        """End an interaction whose last event is number `seen`.
+
+        False when it has settled already or has more events; then nothing is written. On a full
+        disk the reserve is used, and the steps are left out when even that is too small.
+        """
+        try:
+            return await self._settle(interaction_id, seen, settlement, moment, settlement.steps)
+        except StorageFull:
+            self._ballast.drop()
+        try:
+            return await self._settle(interaction_id, seen, settlement, moment, settlement.steps)
+        except StorageFull:
+            return await self._settle(interaction_id, seen, settlement, moment, None)
+
+    async def _settle(
+        self,
+        interaction_id: str,
+        seen: int,
+        settlement: Settlement,
+        moment: datetime,
+        steps: list[dict[str, Any]] | None,
+    ) -> bool:
+        statement = (
+            update(interactions)
+            .where(
+                interactions.c.id == interaction_id,
+                interactions.c.settled_at.is_(None),
+                interactions.c.last_seq == seen,
+            )
+            .values(
+                status=settlement.status,
+                usage=settlement.usage,
+                error=settlement.error,
+                steps=steps,
+                step_count=settlement.step_count,
+                last_seq=seen + len(settlement.events),
+                updated=moment,
+                settled_at=moment,
+            )
+        )
+        async with self._database.write() as connection:
+            if (await connection.execute(statement)).rowcount != 1:
+                return False
+            await _insert_events(connection, interaction_id, seen + 1, settlement.events, moment)
+        return True
+
+    async def forget(self, interaction_id: str) -> bool:
+        """Delete a settled interaction and its log; False when there is none.
+
+        Raises `Conflict` while it runs.
+        """
+        statement = delete(interactions).where(
+            interactions.c.id == interaction_id, interactions.c.settled_at.is_not(None)
+        )
+        async with self._database.write() as connection:
+            if (await connection.execute(statement)).rowcount == 1:
+                return True
+            running = select(interactions.c.id).where(interactions.c.id == interaction_id)
+            if (await connection.execute(running)).first() is None:
+                return False
+        raise Conflict(f"The interaction {interaction_id} is running; cancel it first.")
+
+
+def _row(record: InteractionRecord) -> dict[str, Any]:
+    return {
+        column.name: getattr(
+            record if column.name in {"request", "plan", "steps"} else record.summary, column.name
+        )
+        for column in interactions.columns
+    }
+
+
+def _changes(progress: Progress) -> dict[str, Any]:
+    found = {
+        "step_count": progress.step_count,
+        "last_step": progress.last_step,
+        "usage": progress.usage,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+async def _insert_events(
+    connection: AsyncConnection,
+    interaction_id: str,
+    first: int,
+    new: Sequence[Event],
+    moment: datetime,
+) -> None:
+    rows = [
+        {"interaction_id": interaction_id, "seq": seq, "created": moment, "body": body}
+        for seq, body in enumerate(new, start=first)
+    ]
+    if rows:
+        await connection.execute(insert(events), rows)
+
+
+async def _use_environment(
+    connection: AsyncConnection, environment_id: str, moment: datetime
+) -> None:
+    statement = (
+        update(environments)
+        .where(environments.c.id == environment_id, environments.c.status == "active")
+        .values(last_used=moment)
+    )
+    if (await connection.execute(statement)).rowcount != 1:
+        raise NotFound(f"There is no active environment '{environment_id}'.")
+
+
+async def _why_not(connection: AsyncConnection, interaction_id: str) -> NotFound | Conflict:
+    statement = select(interactions.c.status).where(interactions.c.id == interaction_id)
+    status = (await connection.execute(statement)).scalar_one_or_none()
+    if status is None:
+        return NotFound(f"There is no interaction '{interaction_id}'.")
+    return Conflict(f"The interaction {interaction_id} has ended ({status}); its log is closed.")

@@ -1,0 +1,83 @@
+"""The database of a controller, opened."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from runtime.errors import Internal
+from runtime.store import lock, sqlite
+from runtime.store.ballast import Ballast
+from runtime.store.database import Database
+from runtime.store.environments import Environments
+from runtime.store.events import Events
+from runtime.store.idempotency import Idempotency
+from runtime.store.interactions import Interactions
+from runtime.store.journal import Journal
+from runtime.store.migration import upgrade
+
+DATABASE = "sandlot.db"
+
+
+class Store:
+    """Everything that outlives the controller, one small class per table."""
+
+    def __init__(self, database: Database, ballast: Ballast) -> None:
+        self._database = database
+        self._ballast = ballast
+        self.interactions = Interactions(database)
+        self.events = Events(database)
+        self.environments = Environments(database)
+        self.idempotency = Idempotency(database)
+        self.journal = Journal(database, ballast)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, state_dir: Path) -> AsyncGenerator[Store]:
+        """The database in `state_dir`, migrated, for this process alone.
+
+        Raises `Conflict` when another controller has it or when it is of a newer version,
+        `Internal` when it is damaged, `StorageFull` and `StorageUnavailable`.
+        """
+        path = _file(state_dir)
+        with lock.hold(state_dir) as unclean:
+            ballast = Ballast(state_dir / "ballast")
+            ballast.lay()
+            writer = sqlite.writer(path)
+            database = Database(writer, sqlite.readers(path))
+            try:
+                await _prepare(writer, check=unclean)
+                yield cls(database, ballast)
+            finally:
+                await database.close()
+
+    async def check(self) -> None:
+        """Whether the database answers and new work fits. Raises as `Journal.begin` does."""
+        async with self._database.read() as connection:
+            await connection.execute(text("SELECT 1"))
+        self._ballast.lay()
+
+
+def _file(state_dir: Path) -> Path:
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = state_dir / DATABASE
+    # SQLite gives its other files the mode of this one.
+    path.touch(mode=0o600)
+    return path
+
+
+async def _prepare(writer: AsyncEngine, *, check: bool) -> None:
+    try:
+        async with writer.begin() as connection:
+            if check:
+                await connection.run_sync(sqlite.check_integrity)
+            await connection.run_sync(upgrade)
+    except DBAPIError as error:
+        raise sqlite.as_fault(error) or Internal(
+            f"The database cannot be opened: {error}"
+        ) from error

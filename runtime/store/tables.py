@@ -1,0 +1,125 @@
+"""The tables, in the words of SQLAlchemy Core. Migrations bring a database to this shape."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware moment, UTC; SQLite has no time zones of its own."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To UTC."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Aware again."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _json(name: str, *, nullable: bool = True) -> Column[Any]:
+    return Column(name, JSON(none_as_null=True), nullable=nullable)
+
+
+environments = Table(
+    "environments",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("project_id", String(64), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("updated", Moment, nullable=False),
+    Column("last_used", Moment, nullable=False),
+    _json("network"),
+    _json("sources"),
+    _json("variables"),
+    Index(None, "status", "last_used"),
+)
+
+interactions = Table(
+    "interactions",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("project_id", String(64), nullable=False),
+    Column("agent", String(256)),
+    Column("model", String(256), nullable=False),
+    Column("environment_id", String(64), ForeignKey("environments.id", ondelete="SET NULL")),
+    Column("previous_interaction_id", String(64)),
+    Column("status", String(32), nullable=False),
+    Column("background", Boolean(create_constraint=False), nullable=False),
+    Column("store", Boolean(create_constraint=False), nullable=False),
+    _json("request", nullable=False),
+    _json("plan", nullable=False),
+    _json("labels"),
+    _json("usage"),
+    _json("error"),
+    _json("steps"),
+    Column("step_count", BigInteger, nullable=False),
+    Column("last_step", String(256)),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("updated", Moment, nullable=False),
+    Column("settled_at", Moment),
+    Index(None, "settled_at"),
+    Index(None, "environment_id"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column(
+        "interaction_id",
+        String(64),
+        ForeignKey("interactions.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("created", Moment, nullable=False),
+    _json("body", nullable=False),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("project_id", String(64), primary_key=True),
+    Column("key", String(256), primary_key=True),
+    Column("request_hash", String(64), nullable=False),
+    Column(
+        "interaction_id",
+        String(64),
+        ForeignKey("interactions.id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("created", Moment, nullable=False),
+    Index(None, "interaction_id"),
+    Index(None, "created"),
+)

@@ -103,16 +103,13 @@ class RunSink:
                     await self._changed.wait()
 
     async def _send_buffer(self) -> None:
-        while True:
-            async with self._changed:
-                batch = self._take_batch()
-                if not batch:
-                    self._urgent = False
-                    return
-                first = self._numbered + 1
-                self._numbered += len(batch)
-                self._unstored.extend(batch)
-            await self._send(self._message(first, batch))
+        async with self._changed:
+            batch = self._take_batch()
+            first = self._numbered + 1
+            self._numbered += len(batch)
+            self._unstored.extend(batch)
+            self._urgent = self._urgent and bool(self._buffer)
+        await self._send(self._message(first, batch))
 
     def _take_batch(self) -> list[StepEvent]:
         size, end = 0, 0

@@ -57,9 +57,7 @@ async def echo(emit: Any, **arguments: Any) -> ToolResult:
 async def test_an_answer_ends_the_run() -> None:
     outcome, sink = await execute(PlayedModel(ANSWER))
     assert outcome.status == "completed"
-    assert sink.steps() == [
-        {"type": "model_output", "content": [{"type": "text", "text": "done"}]}
-    ]
+    assert sink.steps() == [{"type": "model_output", "content": [{"type": "text", "text": "done"}]}]
 
 
 async def test_several_calls_of_a_turn_run_in_order_and_reach_the_model() -> None:

@@ -1,0 +1,112 @@
+"""A run that needs no sandbox: the same loop, in the controller."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+import anyio
+
+from runtime import clock
+from runtime.controller.plan import RunPlan
+from runtime.controller.ports import Journal, ModelDirectory, RelayedTools
+from runtime.errors import ToolFault
+from runtime.loop.ports import Emit
+from runtime.loop.prompt import compose
+from runtime.loop.run import Run
+from runtime.schema.events import StepDelta, StepEvent
+from runtime.schema.model import FunctionDeclaration, ModelDone, ModelPart, ModelRequest
+from runtime.schema.protocol import RunOutcome
+from runtime.schema.steps import ToolCall, ToolResult
+from runtime.schema.usage import Usage
+
+JOIN_SECONDS = 0.02
+
+
+class LocalRun:
+    """One run in this process."""
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        journal: Journal,
+        models: ModelDirectory,
+        relayed: RelayedTools,
+    ) -> None:
+        self._plan = plan
+        self._models = models
+        self._sink = JournalSink(journal, plan.interaction_id)
+        self._toolbox = RelayToolbox(plan, relayed)
+        self.usage = Usage()
+
+    async def execute(self) -> RunOutcome:
+        """Run to the end."""
+        instruction = compose(self._plan.spec.system_instruction, None)
+        spec = self._plan.spec.model_copy(update={"system_instruction": instruction})
+        outcome = await Run(spec, self, self._toolbox, self._sink).execute()
+        await self._sink.flush()
+        return outcome
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelPart]:
+        """The loop's model: the provider's, with its usage counted."""
+        model, name = self._models.resolve(self._plan.spec.model)
+        async for part in model.stream(request.model_copy(update={"model": name})):
+            if isinstance(part, ModelDone):
+                self.usage = self.usage + part.usage
+            yield part
+
+
+class JournalSink:
+    """Stores events at once where they matter, and deltas a few at a time."""
+
+    def __init__(self, journal: Journal, interaction_id: str) -> None:
+        self._journal = journal
+        self._interaction_id = interaction_id
+        self._buffer: list[StepEvent] = []
+        self._last = 0.0
+
+    async def emit(self, event: StepEvent) -> None:
+        """Take one event."""
+        self._buffer.append(event)
+        if not isinstance(event, StepDelta):
+            return
+        if clock.monotonic() - self._last > JOIN_SECONDS:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Store what was taken."""
+        if not self._buffer:
+            return
+        events = [event.model_dump(mode="json", exclude_none=True) for event in self._buffer]
+        self._buffer = []
+        await self._journal.append(self._interaction_id, events)
+        self._last = clock.monotonic()
+
+
+class RelayToolbox:
+    """Only tools that the controller runs."""
+
+    def __init__(self, plan: RunPlan, relayed: RelayedTools) -> None:
+        self._plan = plan
+        self._relayed = relayed
+
+    @property
+    def declarations(self) -> Sequence[FunctionDeclaration]:
+        """The relayed tools."""
+        return self._plan.spec.relayed_tools
+
+    def locate(self, call: ToolCall) -> ToolCall:
+        """Names of tools of an MCP server are `server__tool`."""
+        server, separator, name = call.name.partition("__")
+        if separator and any(tool.name == call.name for tool in self.declarations):
+            return ToolCall(call.id, name, call.arguments, server)
+        return call
+
+    async def run(self, call: ToolCall, emit: Emit) -> ToolResult:
+        """Run one tool. Raises `ToolFault`."""
+        name = f"{call.server}__{call.name}" if call.server else call.name
+        if all(tool.name != name for tool in self.declarations):
+            known = ", ".join(tool.name for tool in self.declarations) or "none"
+            raise ToolFault(f"There is no tool `{name}`. The tools are: {known}.")
+        with anyio.move_on_after(self._plan.spec.limits.tool_timeout_seconds):
+            return await self._relayed.call(self._plan.interaction_id, name, call.arguments)
+        raise ToolFault(f"{name} did not answer in time.")

@@ -1,0 +1,146 @@
+"""The event log of interactions: persist first, then wake the readers; the database is the truth."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from runtime import clock
+from runtime.controller.signals import Signals
+from runtime.controller.views import interaction_head
+from runtime.errors import NotFound
+from runtime.schema.events import SETTLED, fold
+from runtime.schema.protocol import Fault
+from runtime.schema.usage import Usage
+from runtime.store import InteractionSummary, Progress, Settlement, Store
+
+Event = dict[str, Any]
+PAGE = 256
+
+
+class EventLog:
+    """Writes and follows the logs of interactions."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._grown = Signals()
+        self._settled = Signals()
+
+    async def append(self, interaction_id: str, events: list[Event]) -> int:
+        """Add events to a running interaction; returns the number of the last one.
+
+        Raises `NotFound`, `Conflict` when it has settled already, `StorageFull`,
+        `StorageUnavailable`.
+        """
+        last = await self._store.journal.append(
+            interaction_id, events, clock.now(), progress_of(events)
+        )
+        self._grown.ring(interaction_id)
+        return last
+
+    async def settle(
+        self,
+        interaction_id: str,
+        status: str,
+        usage: Usage | None = None,
+        error: Fault | None = None,
+    ) -> bool:
+        """End an interaction with a status of `SETTLED`; its log ends with `interaction.completed`.
+
+        False when it had settled before or is not there (any more). Without `usage` what the
+        events added up to counts. Raises `StorageFull`, `StorageUnavailable`.
+        """
+        if status not in SETTLED:
+            raise ValueError(f"{status} is not a status in which a run can end")
+        while True:
+            summary = await self._store.interactions.summary(interaction_id)
+            if summary is None or summary.settled_at is not None:
+                return False
+            if await self._settle(summary, status, usage, error):
+                self._grown.ring(interaction_id)
+                self._settled.ring(interaction_id)
+                return True
+
+    async def _settle(
+        self, summary: InteractionSummary, status: str, usage: Usage | None, error: Fault | None
+    ) -> bool:
+        page = await self._store.events.page(summary.id, 0, summary.last_seq)
+        if page is None:
+            return False
+        steps = fold([event for _, event in page.events])
+        total = usage.model_dump(exclude_none=True) if usage else summary.usage
+        total = {**Usage().model_dump(exclude_none=True), **(total or {})}
+        fault = error.model_dump() if error else None
+        moment = clock.now()
+        head = interaction_head(summary, status=status, updated=moment, usage=total, error=fault)
+        last: list[Event] = [{"event_type": "interaction.completed", "interaction": head}]
+        if fault is not None:
+            last.insert(0, {"event_type": "error", "error": fault})
+        settlement = Settlement(status, total, fault, steps, len(steps), last)
+        return await self._store.journal.settle(summary.id, summary.last_seq, settlement, moment)
+
+    async def forget(self, interaction_id: str) -> bool:
+        """Delete a settled interaction with its log; False when there is none.
+
+        Raises `Conflict` while it runs.
+        """
+        gone = await self._store.journal.forget(interaction_id)
+        self._grown.ring(interaction_id)
+        return gone
+
+    async def follow(
+        self, interaction_id: str, after: int = 0
+    ) -> AsyncGenerator[tuple[int, Event]]:
+        """Events with numbers above `after`, live, until the interaction has settled or is gone.
+
+        Raises `NotFound` when there is no such interaction at the start.
+        """
+        known = False
+        while True:
+            with self._grown.listen(interaction_id) as bell:
+                page = await self._store.events.page(interaction_id, after, PAGE)
+                if page is None:
+                    if known:
+                        return
+                    raise NotFound(f"There is no interaction '{interaction_id}'.")
+                known = True
+                if not page.events:
+                    if page.settled:
+                        return
+                    await bell.wait()
+                    continue
+            for seq, event in page.events:
+                yield seq, event
+                after = seq
+
+    async def wait_settled(self, interaction_id: str) -> None:
+        """Until the interaction has settled or is gone."""
+        while True:
+            with self._settled.listen(interaction_id) as bell:
+                summary = await self._store.interactions.summary(interaction_id)
+                if summary is None or summary.settled_at is not None:
+                    return
+                await bell.wait()
+
+
+def progress_of(events: list[Event]) -> Progress:
+    """What events say of how far their run is."""
+    count: int | None = None
+    last: str | None = None
+    usage: dict[str, Any] | None = None
+    for event in events:
+        match event:
+            case {"event_type": "step.start", "index": int(index), "step": dict(step)}:
+                count = index + 1
+                last = _name(step)
+            case {"event_type": "step.stop", "usage": dict(total)}:
+                usage = total
+            case _:
+                pass
+    return Progress(count, last, usage)
+
+
+def _name(step: dict[str, Any]) -> str:
+    name = step.get("name")
+    kind = str(step.get("type", "step"))
+    return (f"{kind} {name}" if isinstance(name, str) else kind)[:256]

@@ -1,0 +1,58 @@
+"""What the runner needs of its neighbours, in the words of the runner."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from runtime.errors import ToolFault
+from runtime.schema.model import ModelPart, ModelRequest
+from runtime.schema.protocol import Fault
+from runtime.schema.steps import ToolResult
+from runtime.schema.usage import Usage
+
+
+class Journal(Protocol):
+    """Where a run's events go; stored first, shown then."""
+
+    async def append(self, interaction_id: str, events: list[dict[str, Any]]) -> int:
+        """Store events and return the number of the last one. Raises `StorageFull`."""
+        ...
+
+    async def settle(
+        self, interaction_id: str, status: str, usage: Usage, error: Fault | None
+    ) -> None:
+        """Write the final status and event, once; a second call changes nothing."""
+        ...
+
+
+class Model(Protocol):
+    """One provider of models."""
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[ModelPart]:
+        """The parts of one answer, the last one a `ModelDone`. Raises `ModelFault`."""
+        ...
+
+
+class ModelDirectory(Protocol):
+    """Finds the provider of a model."""
+
+    def resolve(self, name: str) -> tuple[Model, str]:
+        """The provider and the provider's own name of the model. Raises `ModelNotConfigured`."""
+        ...
+
+
+class RelayedTools(Protocol):
+    """Tools that the controller runs."""
+
+    async def call(self, interaction_id: str, name: str, arguments: dict[str, Any]) -> ToolResult:
+        """Run one. Raises `ToolFault`."""
+        ...
+
+
+class NoRelayedTools:
+    """No tool is run by the controller."""
+
+    async def call(self, interaction_id: str, name: str, arguments: dict[str, Any]) -> ToolResult:
+        """Refuse."""
+        raise ToolFault(f"There is no tool {name}.")

@@ -1,0 +1,181 @@
+"""Executes plans: each in a task of its own, each to exactly one settled status."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from runtime.controller.local_run import LocalRun
+from runtime.controller.plan import RunPlan
+from runtime.controller.ports import Journal, ModelDirectory, RelayedTools
+from runtime.controller.sandbox_run import SandboxRun
+from runtime.controller.sandboxes import LiveSandbox, Sandboxes
+from runtime.errors import SandboxLost, SandlotError
+from runtime.schema.protocol import Fault, RunOutcome
+from runtime.schema.usage import Usage
+
+CANCEL_SECONDS = 1.0
+"""A cancelled interaction settles within this time, whatever its sandbox does."""
+OVERTIME_SECONDS = 30.0
+"""How much longer than its time limit a run is waited for before its sandbox is given up."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Active:
+    """A run under way."""
+
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    settled: anyio.Event = field(default_factory=anyio.Event)
+    cancelled: bool = False
+
+
+class Runner:
+    """The real `Runs`. `open` must have been entered."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        sandboxes: Sandboxes,
+        models: ModelDirectory,
+        relayed: RelayedTools,
+    ) -> None:
+        self._journal = journal
+        self._sandboxes = sandboxes
+        self._models = models
+        self._relayed = relayed
+        self._active: dict[str, Active] = {}
+        self._environments: dict[str, anyio.Lock] = {}
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[None]:
+        """Serve; at the end every run that is still under way is settled as failed."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks: TaskGroup = tasks
+            try:
+                yield
+            finally:
+                for active in self._active.values():
+                    active.scope.cancel()
+
+    async def submit(self, plan: RunPlan) -> None:
+        """Start a run; it waits by itself for its environment and for a free sandbox."""
+        active = Active()
+        self._active[plan.interaction_id] = active
+        self._tasks.start_soon(self._run, plan, active)
+
+    async def cancel(self, interaction_id: str) -> None:
+        """Stop a run; returns once its interaction has settled."""
+        active = self._active.get(interaction_id)
+        if active is None:
+            return
+        active.cancelled = True
+        active.scope.cancel()
+        await active.settled.wait()
+
+    def is_active(self, interaction_id: str) -> bool:
+        """Whether the run is queued or under way here."""
+        return interaction_id in self._active
+
+    async def _run(self, plan: RunPlan, active: Active) -> None:
+        try:
+            if plan.environment is None:
+                await self._run_here(plan, active)
+            else:
+                lock = self._environments.setdefault(plan.environment.environment_id, anyio.Lock())
+                await self._run_in_sandbox(plan, active, lock)
+        finally:
+            active.settled.set()
+            del self._active[plan.interaction_id]
+
+    async def _run_here(self, plan: RunPlan, active: Active) -> None:
+        run = LocalRun(plan, self._journal, self._models, self._relayed)
+        outcome = None
+        with active.scope:
+            outcome = await self._guarded(run)
+        await self._settle(plan, active, outcome, run.usage)
+
+    async def _run_in_sandbox(self, plan: RunPlan, active: Active, lock: anyio.Lock) -> None:
+        run, sandbox, outcome = None, None, None
+        with active.scope:
+            try:
+                async with lock, self._use(plan) as sandbox:
+                    run = SandboxRun(plan, sandbox, self._journal, self._models, self._relayed)
+                    try:
+                        outcome = await self._in_time(run, plan, sandbox)
+                    except anyio.get_cancelled_exc_class():
+                        with anyio.CancelScope(shield=True):
+                            await self._stop(plan, active, run, sandbox)
+                        raise
+            except SandlotError as error:
+                outcome = _failed(error)
+        await self._settle(plan, active, outcome, run.usage if run else Usage())
+
+    def _use(self, plan: RunPlan):
+        assert plan.environment is not None
+        return self._sandboxes.use(plan.environment)
+
+    async def _in_time(self, run: SandboxRun, plan: RunPlan, sandbox: LiveSandbox) -> RunOutcome:
+        seconds = plan.spec.limits.timeout_seconds + OVERTIME_SECONDS
+        try:
+            with anyio.fail_after(seconds):
+                return await self._guarded(run)
+        except TimeoutError:
+            await self._sandboxes.discard(sandbox.environment_id)
+            message = f"The run did not end within {seconds:g} s; its sandbox was stopped."
+            return RunOutcome(status="incomplete", error=Fault(code="time_limit", message=message))
+        except SandboxLost as error:
+            reason = await self._sandboxes.why_lost(sandbox)
+            await self._sandboxes.discard(sandbox.environment_id)
+            raise reason from error
+
+    async def _guarded(self, run: SandboxRun | LocalRun) -> RunOutcome:
+        try:
+            return await run.execute()
+        except SandboxLost:
+            raise
+        except SandlotError as error:
+            return _failed(error)
+        except Exception:
+            log.exception("run failed")
+            fault = Fault(code="internal", message="Sandlot made a mistake; its log says more.")
+            return RunOutcome(status="failed", error=fault)
+
+    async def _stop(
+        self, plan: RunPlan, active: Active, run: SandboxRun, sandbox: LiveSandbox
+    ) -> None:
+        """Stop the guest's run; the interaction settles in time even when the guest is slow."""
+        async with anyio.create_task_group() as tasks:
+
+            async def settle_in_time() -> None:
+                await anyio.sleep(CANCEL_SECONDS)
+                await self._settle(plan, active, None, run.usage)
+
+            tasks.start_soon(settle_in_time)
+            if not await run.stop():
+                await self._sandboxes.discard(sandbox.environment_id)
+            tasks.cancel_scope.cancel()
+
+    async def _settle(
+        self, plan: RunPlan, active: Active, outcome: RunOutcome | None, usage: Usage
+    ) -> None:
+        if outcome is None and active.cancelled:
+            outcome = RunOutcome(status="cancelled")
+        elif outcome is None:
+            message = "The controller was stopped in the middle of the run."
+            outcome = RunOutcome(
+                status="failed", error=Fault(code="controller_stopped", message=message)
+            )
+        with anyio.CancelScope(shield=True):
+            await self._journal.settle(plan.interaction_id, outcome.status, usage, outcome.error)
+            active.settled.set()
+
+
+def _failed(error: SandlotError) -> RunOutcome:
+    return RunOutcome(status="failed", error=Fault(code=error.code, message=error.message))

@@ -1,0 +1,163 @@
+"""Drives one run in a sandbox: hands it to the guest, stores its events, calls its models."""
+
+from __future__ import annotations
+
+import anyio
+from anyio.abc import TaskGroup
+
+from runtime.controller.gate import EventGate, GapError
+from runtime.controller.plan import RunPlan
+from runtime.controller.ports import Journal, ModelDirectory, RelayedTools
+from runtime.controller.sandboxes import LiveSandbox
+from runtime.errors import SandboxLost, SandlotError, ToolFault
+from runtime.gateway.session import GuestSession
+from runtime.schema.model import ModelDone, ModelPart
+from runtime.schema.protocol import (
+    CancelRun,
+    EventsStored,
+    Fault,
+    GuestMessage,
+    ModelCall,
+    ModelCallCancel,
+    ModelCallFailed,
+    ModelParts,
+    RelayCall,
+    RelayResult,
+    RunEnded,
+    RunEvents,
+    RunOutcome,
+    StartRun,
+)
+from runtime.schema.steps import text_result
+from runtime.schema.usage import Usage
+
+CANCEL_GRACE_SECONDS = 6.0
+"""How long a guest may clean up after a cancelled run before its sandbox is killed."""
+
+
+class SandboxRun:
+    """One run in one live sandbox."""
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        sandbox: LiveSandbox,
+        journal: Journal,
+        models: ModelDirectory,
+        relayed: RelayedTools,
+    ) -> None:
+        self._plan = plan
+        self._sandbox = sandbox
+        self._journal = journal
+        self._models = models
+        self._relayed = relayed
+        self._gate = EventGate()
+        self._calls: dict[str, anyio.CancelScope] = {}
+        self._outcome: RunOutcome | None = None
+        self.usage = Usage()
+
+    async def execute(self) -> RunOutcome:
+        """Run to the end. Raises `SandboxLost` when the guest goes away for good."""
+        session = await self._sandbox.session()
+        await session.send(StartRun(spec=self._plan.spec))
+        while self._outcome is None:
+            await self._follow(session)
+            if self._outcome is None:
+                session = await self._sandbox.session()
+        return self._outcome
+
+    async def stop(self) -> bool:
+        """Cancel in the guest and wait until it is done; False when it does not obey in time."""
+        try:
+            session = await self._sandbox.session()
+            await session.send(CancelRun(run_id=self._plan.spec.run_id))
+            with anyio.move_on_after(CANCEL_GRACE_SECONDS):
+                async for message in session.messages():
+                    if isinstance(message, RunEnded):
+                        return True
+                    if isinstance(message, RunEvents):
+                        await self._acknowledge(session, message)
+        except SandboxLost:
+            return False
+        return False
+
+    async def _follow(self, session: GuestSession) -> None:
+        async with anyio.create_task_group() as tasks:
+            async for message in session.messages():
+                await self._take(message, session, tasks)
+                if self._outcome is not None:
+                    break
+            tasks.cancel_scope.cancel()
+
+    async def _take(self, message: GuestMessage, session: GuestSession, tasks: TaskGroup) -> None:
+        match message:
+            case RunEvents() if self._is_ours(message.run_id):
+                await self._store(message, session)
+            case RunEnded() if self._is_ours(message.run_id):
+                self._outcome = message.outcome
+            case ModelCall() if self._is_ours(message.run_id):
+                tasks.start_soon(self._call_model, message, session)
+            case ModelCallCancel():
+                scope = self._calls.get(message.call_id)
+                if scope is not None:
+                    scope.cancel()
+            case RelayCall() if self._is_ours(message.run_id):
+                tasks.start_soon(self._relay, message, session)
+            case _:
+                return
+
+    def _is_ours(self, run_id: str) -> bool:
+        return run_id == self._plan.spec.run_id
+
+    async def _store(self, message: RunEvents, session: GuestSession) -> None:
+        try:
+            events = self._gate.admit(message)
+        except GapError:
+            await session.aclose()
+            return
+        if events:
+            await self._journal.append(self._plan.interaction_id, events)
+        await self._acknowledge(session, message)
+
+    async def _acknowledge(self, session: GuestSession, message: RunEvents) -> None:
+        upto = max(self._gate.accepted, message.first + len(message.events) - 1)
+        await session.send(EventsStored(run_id=message.run_id, upto=upto))
+
+    async def _call_model(self, call: ModelCall, session: GuestSession) -> None:
+        with anyio.CancelScope() as scope:
+            self._calls[call.call_id] = scope
+            try:
+                await self._stream_model(call, session)
+            except SandboxLost:
+                return
+            except SandlotError as error:
+                fault = Fault(code=error.code, message=error.message)
+                await session.send(ModelCallFailed(call_id=call.call_id, error=fault))
+            finally:
+                del self._calls[call.call_id]
+
+    async def _stream_model(self, call: ModelCall, session: GuestSession) -> None:
+        # The guest may ask, but which model is called is not its choice.
+        model, name = self._models.resolve(self._plan.spec.model)
+        request = call.request.model_copy(update={"model": name})
+        async for part in model.stream(request):
+            if isinstance(part, ModelDone):
+                self.usage = self.usage + part.usage
+            await self._pass_on(call.call_id, part, session)
+
+    async def _pass_on(self, call_id: str, part: ModelPart, session: GuestSession) -> None:
+        await session.send(ModelParts(call_id=call_id, parts=[part]))
+
+    async def _relay(self, call: RelayCall, session: GuestSession) -> None:
+        try:
+            result = await self._relayed.call(self._plan.interaction_id, call.name, call.arguments)
+        except ToolFault as fault:
+            result = text_result(fault.message, is_error=True)
+        await session.send(
+            RelayResult(
+                call_id=call.call_id,
+                content=[part.model_dump(exclude_none=True) for part in result.content],
+                is_error=result.is_error,
+                value=result.value,
+            )
+        )

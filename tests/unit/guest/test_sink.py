@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -19,12 +19,17 @@ class Controller:
     def __init__(self) -> None:
         self.batches: list[RunEvents] = []
         self.arrived = anyio.Event()
+        self.acknowledge: Callable[[int], Awaitable[None]] | None = None
 
     async def send(self, batch: RunEvents) -> None:
         self.batches.append(batch)
         self.arrived.set()
+        if self.acknowledge is not None:
+            await self.acknowledge(self.received())
 
     def received(self) -> int:
+        if not self.batches:
+            return 0
         last = self.batches[-1]
         return last.first + len(last.events) - 1
 
@@ -43,10 +48,9 @@ def text(piece: str, index: int = 0) -> StepDelta:
 
 
 async def flush_acknowledged(sink: RunSink, controller: Controller) -> None:
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(sink.flush)
-        await controller.arrived.wait()
-        await sink.stored(controller.received())
+    controller.acknowledge = sink.stored
+    await sink.stored(controller.received())
+    await sink.flush()
 
 
 async def test_neighbouring_text_is_joined_before_it_is_numbered() -> None:

@@ -29,7 +29,7 @@ Progress = Callable[[plan.ImageProgress], None]
 
 _PACKAGE: Final = Path(runtime.__file__).parent
 _SOURCES: Final = _PACKAGE.parent / "sandbox-image"
-_CONTEXT: Final = ("Dockerfile", "*.lock", "build/**/*", "etc/**/*")
+_CONTEXT: Final = ("Dockerfile", "*.lock", "steps/**/*", "etc/**/*")
 _GUEST_CODE: Final = (
     "__init__.py",
     "clock.py",
@@ -112,6 +112,7 @@ class _Build:
         self._started = clock.monotonic()
         self._at = plan.BuildStep(0, 0, "choosing a base image")
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._of_step: deque[str] = deque(maxlen=_TAIL_LINES)
 
     def __enter__(self) -> _Build:
         return self
@@ -220,12 +221,14 @@ class _Build:
 
     def _say(self, step: plan.BuildStep) -> None:
         self._at = step
+        self._of_step.clear()
         self._report("")
 
     def _line(self, text: str) -> None:
         line = text.strip()
         if line:
             self._tail.append(line)
+            self._of_step.append(line)
             self._report(line.splitlines()[-1][:200])
 
     def _report(self, detail: str) -> None:
@@ -234,7 +237,7 @@ class _Build:
         self._progress(plan.ImageProgress(step.number, step.total, step.what, seconds, detail))
 
     def _failure(self, fallback: str) -> Exception:
-        text = "\n".join(self._tail)
+        text = "\n".join(self._of_step)
         if plan.is_disk_full(text):
             return StorageFull("The disk is full: the sandbox image needs 8 GB free to build.")
         return SandboxUnavailable(

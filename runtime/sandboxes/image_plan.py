@@ -25,10 +25,10 @@ TRUST_FOLDER = "trust/"
 _HASH_LENGTH = 12
 _STEP = re.compile(r"^Step (\d+)/(\d+) : (.*)", re.DOTALL)
 _STEP_NAMES = {
-    "RUN sh /build/debian": "installing the packages of Debian, Chromium and fonts included",
-    "RUN sh /build/agent": "installing the agent's Python packages and Node.js",
-    "RUN sh /build/guest": "installing what the guest needs",
-    "RUN sh /build/finish": "making users and caches, cleaning up",
+    "RUN sh /steps/debian": "installing the packages of Debian, Chromium and fonts included",
+    "RUN sh /steps/agent": "installing the agent's Python packages and Node.js",
+    "RUN sh /steps/guest": "installing what the guest needs",
+    "RUN sh /steps/finish": "making users and caches, cleaning up",
     "COPY --from=build / /": "flattening into one layer",
     "COPY runtime/ /opt/sandlot/lib/runtime/": "copying the guest",
 }

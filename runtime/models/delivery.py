@@ -1,0 +1,175 @@
+"""Delivers an answer in spite of a provider's bad moments: retries, deadlines, errors made ours.
+
+An attempt is repeated only as long as nothing of it was given on: an answer is never started
+twice. Providers do one attempt each and know nothing of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from random import SystemRandom
+from typing import Protocol
+
+import anyio
+import httpx2
+import structlog
+
+from runtime.clock import monotonic
+from runtime.errors import ModelFault, ModelUnavailable
+from runtime.models.faults import ProviderError, ProviderFailed, fault_of
+from runtime.models.port import ModelInfo
+from runtime.schema.model import ModelPart, ModelRequest
+
+_log = structlog.get_logger(__name__)
+_chance = SystemRandom()
+
+UNREADABLE = (ValueError, httpx2.HTTPError, httpx2.StreamError, OSError, anyio.EndOfStream)
+"""What any SDK may let through when a connection breaks, or an answer is not what it should be."""
+
+
+class Provider(Protocol):
+    """One provider: an SDK and the translation to and from its wire."""
+
+    errors: tuple[type[Exception], ...]
+    """What its SDK raises."""
+
+    def attempt(self, model: str, request: ModelRequest) -> AsyncGenerator[ModelPart]:
+        """Ask once. The last part is `ModelDone`. Raises `errors` and `ProviderFailed`."""
+        ...
+
+    def explain(self, error: Exception) -> ProviderError:
+        """What one of `errors` says."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a failed call is repeated, and after how long."""
+
+    max_retries: int = 4
+    first_delay_seconds: float = 0.5
+    longest_delay_seconds: float = 30.0
+    longest_retry_after_seconds: float = 60.0
+    """A provider that asks for more gets its retry after this long."""
+
+    def delay_seconds(self, attempt: int, asked_seconds: float | None, chance: float) -> float:
+        """The pause after attempt number `attempt` (from 0): exponential with full jitter.
+
+        `chance` is a random number from 0 to 1. What the provider asked for is the least.
+        """
+        ceiling = min(self.first_delay_seconds * 2**attempt, self.longest_delay_seconds)
+        asked = min(asked_seconds or 0.0, self.longest_retry_after_seconds)
+        return max(asked, ceiling * chance)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Under which terms a model is called."""
+
+    retries: RetryPolicy
+    timeout_seconds: float
+    """For the whole call, retries and pauses included."""
+    secrets: tuple[str, ...] = ()
+    """What no error message may show."""
+
+
+class RemoteModel:
+    """A model behind a provider, which is made on first use: the SDKs take seconds to load."""
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        name: str,
+        provider: Callable[[], Awaitable[Provider]],
+        terms: Terms,
+    ) -> None:
+        self._info = info
+        self._name = name
+        self._provider = provider
+        self._terms = terms
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is known of it."""
+        return self._info
+
+    async def aclose(self) -> None:
+        """Nothing to do: the provider is shared by its models and closed by the registry."""
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelPart]:
+        """The parts of one answer. Raises `ModelFault`."""
+        provider = await self._provider()
+        deadline = monotonic() + self._terms.timeout_seconds
+        attempt = 0
+        while True:
+            started = False
+            error: ProviderError
+            try:
+                async with aclosing(provider.attempt(self._name, request)) as parts:
+                    while (part := await self._next(parts, deadline)) is not None:
+                        started = True
+                        yield part
+                return
+            except ProviderFailed as failed:
+                error = failed.error
+            except provider.errors as failed:
+                error = provider.explain(failed)
+            except UNREADABLE as failed:
+                error = ProviderError(broken_connection(failed))
+            # Raised out here, so that the SDK's exception, which may hold the key, is not chained.
+            await self._pause(error, attempt, started, deadline)
+            attempt += 1
+
+    async def _next(self, parts: AsyncGenerator[ModelPart], deadline: float) -> ModelPart | None:
+        with anyio.move_on_after(max(0.0, deadline - monotonic())):
+            return await anext(parts, None)
+        raise self._too_slow()
+
+    async def _pause(
+        self, error: ProviderError, attempt: int, started: bool, deadline: float
+    ) -> None:
+        fault = self._fault(error)
+        if started or not fault.retryable or attempt >= self._terms.retries.max_retries:
+            raise fault
+        seconds = self._terms.retries.delay_seconds(
+            attempt, error.retry_after_seconds, _chance.random()
+        )
+        if monotonic() + seconds >= deadline:
+            raise fault
+        _log.info(
+            "model_call_retried",
+            model=self._info.target,
+            attempt=attempt + 1,
+            delay_seconds=round(seconds, 3),
+            reason=fault.message,
+        )
+        await anyio.sleep(seconds)
+
+    def _fault(self, error: ProviderError) -> ModelFault:
+        return fault_of(error, self._info.provider, self._name, self._terms.secrets)
+
+    def _too_slow(self) -> ModelFault:
+        seconds = self._terms.timeout_seconds
+        return ModelUnavailable(
+            f"{self._info.target} did not finish its answer within {seconds:g} s "
+            f"(models.providers.{self._info.provider}.timeout_seconds)."
+        )
+
+
+def broken_connection(error: BaseException) -> str:
+    """What broke, from the deepest network error in a chain of exceptions."""
+    cause: BaseException | None = error
+    deepest = error
+    while cause is not None:
+        if isinstance(cause, (httpx2.HTTPError, OSError)) and str(cause):
+            deepest = cause
+            if isinstance(cause, httpx2.HTTPError):
+                break
+        cause = cause.__cause__ or cause.__context__
+    return str(deepest) or type(deepest).__name__

@@ -1,4 +1,4 @@
-"""The event log of interactions: persist first, then wake the readers; the database is the truth."""
+"""The event log of interactions: persist, then wake the readers; the database is the truth."""
 
 from __future__ import annotations
 

@@ -12,9 +12,14 @@ from runtime.store import InteractionRecord, InteractionSummary
 Json = dict[str, Any]
 
 _ECHOED = (
-    "agent_config generation_config tools system_instruction response_format response_mime_type "
-    "response_modalities service_tier"
-).split()  # noqa: SIM905
+    "agent_config",
+    "generation_config",
+    "system_instruction",
+    "response_format",
+    "response_mime_type",
+    "response_modalities",
+    "service_tier",
+)
 
 
 def interaction_head(
@@ -55,6 +60,8 @@ def interaction_view(
     view = interaction_head(record.summary)
     view["steps"] = [*(input_steps or []), *steps]
     view.update({name: request[name] for name in _ECHOED if request.get(name) is not None})
+    if request.get("tools") is not None:
+        view["tools"] = [_without(tool, "headers") for tool in request["tools"]]
     if record.summary.labels:
         view["labels"] = record.summary.labels
     if request.get("environment") is not None:
@@ -109,13 +116,14 @@ def _environment(asked: Any) -> Any:
     """The caller's environment again, without values that may be secret and without files."""
     if not isinstance(asked, dict):
         return asked
-    shown: Json = {name: value for name, value in asked.items() if name != "env"}
+    shown = _without(asked, "env")
     if shown.get("sources"):
-        shown["sources"] = [
-            {name: value for name, value in source.items() if name != "content"}
-            for source in shown["sources"]
-        ]
+        shown["sources"] = [_without(source, "content") for source in shown["sources"]]
     return shown
+
+
+def _without(value: Json, name: str) -> Json:
+    return {key: item for key, item in value.items() if key != name}
 
 
 def _present(**fields: Any) -> Json:

@@ -1,0 +1,1 @@
+"""The use cases: interactions, environments, agents, and what runs them."""

@@ -1,0 +1,1 @@
+"""The door to the network. Sandboxes of this version have none."""

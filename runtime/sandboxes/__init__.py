@@ -1,0 +1,1 @@
+"""Providers of sandboxes, and the image they start from."""

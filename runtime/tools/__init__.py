@@ -1,0 +1,1 @@
+"""Tools that the controller runs for a guest."""

@@ -21,8 +21,11 @@ class Journal(Protocol):
 
     async def settle(
         self, interaction_id: str, status: str, usage: Usage, error: Fault | None
-    ) -> None:
-        """Write the final status and event, once; a second call changes nothing."""
+    ) -> bool:
+        """Write the final status and event; False, and no change, when it had settled before.
+
+        Raises `StorageFull`.
+        """
         ...
 
 

@@ -23,6 +23,9 @@ CANCEL_SECONDS = 1.0
 """A cancelled interaction settles within this time, whatever its sandbox does."""
 OVERTIME_SECONDS = 30.0
 """How much longer than its time limit a run is waited for before its sandbox is given up."""
+SETTLE_TRIES = 10
+SETTLE_PAUSE_SECONDS = 1.0
+"""Storing the end of a run is tried again while the disk is full."""
 
 log = structlog.get_logger(__name__)
 
@@ -173,8 +176,17 @@ class Runner:
                 status="failed", error=Fault(code="controller_stopped", message=message)
             )
         with anyio.CancelScope(shield=True):
-            await self._journal.settle(plan.interaction_id, outcome.status, usage, outcome.error)
+            await self._write_end(plan.interaction_id, outcome, usage)
             active.settled.set()
+
+    async def _write_end(self, interaction_id: str, outcome: RunOutcome, usage: Usage) -> None:
+        for _ in range(SETTLE_TRIES):
+            try:
+                await self._journal.settle(interaction_id, outcome.status, usage, outcome.error)
+                return
+            except SandlotError as error:
+                log.error("end of a run not stored", interaction=interaction_id, error=str(error))
+                await anyio.sleep(SETTLE_PAUSE_SECONDS)
 
 
 def _failed(error: SandlotError) -> RunOutcome:

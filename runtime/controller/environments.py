@@ -1,0 +1,128 @@
+"""What callers do with environments: look, move files, open terminals, delete."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import structlog
+from anyio.abc import SocketStream
+
+from runtime import clock
+from runtime.controller.plan import EnvironmentPlan
+from runtime.controller.sandboxes import Sandboxes
+from runtime.errors import NotFound, SandlotError
+from runtime.gateway.session import GuestSession
+from runtime.store.environments import EnvironmentRecord, Environments
+
+CHUNK_BYTES = 1024 * 1024
+RETENTION_CHECK_SECONDS = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+class EnvironmentService:
+    """Environments of a controller. Files and terminals wake a stopped environment."""
+
+    def __init__(
+        self, records: Environments, sandboxes: Sandboxes, retention_seconds: float
+    ) -> None:
+        self._records = records
+        self._sandboxes = sandboxes
+        self._retention = timedelta(seconds=retention_seconds)
+
+    async def page(self, limit: int, before: str | None) -> list[EnvironmentRecord]:
+        """Active environments, newest first, below the id `before`."""
+        return await self._records.page(limit=limit, before=before)
+
+    async def get(self, environment_id: str) -> EnvironmentRecord:
+        """An active environment. Raises `NotFound`."""
+        record = await self._records.get(environment_id)
+        if record is None or record.status != "active":
+            raise NotFound(f"There is no environment {environment_id[:80]!r}, or it has expired.")
+        return record
+
+    def is_live(self, environment_id: str) -> bool:
+        """Whether a sandbox of the environment is running."""
+        return environment_id in self._sandboxes.live()
+
+    async def delete(self, environment_id: str) -> None:
+        """Delete an environment with all its files. Raises `NotFound`."""
+        await self.get(environment_id)
+        await self._records.retire(environment_id, "deleted", clock.now())
+        await self._sandboxes.delete(environment_id)
+
+    async def list_files(self, environment_id: str, arguments: dict[str, Any]) -> Any:
+        """What the guest lists. Raises `NotFound` for a missing path."""
+        async with self._session(environment_id) as session:
+            return await session.request("list_files", arguments)
+
+    @asynccontextmanager
+    async def download(
+        self, environment_id: str, operation: str, arguments: dict[str, Any]
+    ) -> AsyncGenerator[tuple[dict[str, Any], AsyncIterator[bytes]]]:
+        """The bytes of a file (`read_file`) or a tar of a folder (`read_tar`), streamed."""
+        async with (
+            self._session(environment_id) as session,
+            session.open_stream(operation, arguments, "from_guest") as (info, stream),
+        ):
+            yield info, _chunks(stream)
+
+    async def upload(
+        self,
+        environment_id: str,
+        operation: str,
+        arguments: dict[str, Any],
+        chunks: AsyncIterable[bytes],
+    ) -> Any:
+        """Write a file (`write_file`) or unpack an archive (`extract_tar`); what was written."""
+        async with self._session(environment_id) as session:
+            return await session.write(operation, arguments, chunks)
+
+    @asynccontextmanager
+    async def converse(
+        self, environment_id: str, operation: str, arguments: dict[str, Any]
+    ) -> AsyncGenerator[tuple[GuestSession, SocketStream]]:
+        """A two-way byte stream, for a terminal (`terminal`) or a command (`exec`)."""
+        async with (
+            self._session(environment_id) as session,
+            session.open_stream(operation, arguments, "both") as (_, stream),
+        ):
+            yield session, stream
+
+    async def expire(self) -> None:
+        """Delete what nobody used for the retention time, for ever."""
+        while True:
+            for record in await self._records.unused_since(clock.now() - self._retention):
+                await self._expire_one(record)
+            await anyio.sleep(RETENTION_CHECK_SECONDS)
+
+    async def _expire_one(self, record: EnvironmentRecord) -> None:
+        moment = clock.now()
+        unused_since = moment - self._retention
+        if await self._records.retire(record.id, "expired", moment, unused_since=unused_since):
+            try:
+                await self._sandboxes.delete(record.id)
+            except SandlotError as error:
+                log.warning("workspace not deleted", environment=record.id, error=error.message)
+
+    @asynccontextmanager
+    async def _session(self, environment_id: str) -> AsyncGenerator[GuestSession]:
+        record = await self.get(environment_id)
+        plan = EnvironmentPlan(
+            environment_id=record.id, is_new=False, variables=record.variables or {}
+        )
+        async with self._sandboxes.use(plan) as sandbox:
+            await self._records.touch(record.id, clock.now())
+            yield await sandbox.session()
+
+
+async def _chunks(stream: SocketStream) -> AsyncIterator[bytes]:
+    while True:
+        try:
+            yield await stream.receive(CHUNK_BYTES)
+        except anyio.EndOfStream:
+            return

@@ -57,10 +57,8 @@ def check(document: Document, model: type[T], data: Any = None, at: Loc = ()) ->
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        # What the YAML reader found wrong already left a hole; the hole is not a second mistake.
-        known = {mistake.mark for mistake in document.mistakes}
-        found = [_mistake(document, model, detail, at) for detail in error.errors()]
-        document.mistakes += [mistake for mistake in found if mistake.mark not in known]
+        # What the YAML reader found wrong left a hole; the hole is not a second mistake.
+        document.add_new(_mistake(document, model, detail, at) for detail in error.errors())
         return None
 
 

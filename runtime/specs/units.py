@@ -10,9 +10,9 @@ _SIZES = {
     **{f"{letter}iB": 1024**power for power, letter in enumerate("KMGT", 1)},
 }
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]*)")
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]*)")
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|[smhd]))+")
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhd])")
 
 
 def parse_size(text: str) -> int:
@@ -37,7 +37,7 @@ def parse_duration(text: str) -> float:
 
     """
     compact = text.replace(" ", "")
-    if re.fullmatch(r"\d+(?:\.\d+)?", compact):
+    if re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", compact):
         return float(compact)
     if not _DURATION.fullmatch(compact):
         raise ValueError(f"`{text}` is not a duration; write it like 90s, 15m, 1h30m or 7d")

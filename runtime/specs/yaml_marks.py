@@ -8,6 +8,7 @@ core ones and a structure beyond the limits are mistakes.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,11 @@ class Document:
     def mistake(self, loc: Loc, message: str, *, key: bool = False) -> Mistake:
         """A mistake of the value at `loc`, or of its key."""
         return Mistake(self.file, self.mark(loc, key=key), field_name(loc), message)
+
+    def add_new(self, mistakes: Iterable[Mistake]) -> None:
+        """Note mistakes, but none at a place that has one already: it would follow from that."""
+        known = {mistake.mark for mistake in self.mistakes if mistake.file == self.file}
+        self.mistakes += [mistake for mistake in mistakes if mistake.mark not in known]
 
 
 def read_document(path: Path) -> Document:

@@ -224,8 +224,10 @@ def _kind(value: Any) -> str:
             return "empty"
         case bool():
             return "true or false"
-        case int() | float():
+        case int():
             return "a number"
+        case float():
+            return "a decimal number"
         case str():
             return "text"
         case list():

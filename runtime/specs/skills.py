@@ -57,7 +57,7 @@ def read_skill(folder: Path, mistakes: list[Mistake]) -> Skill | None:
         mistakes.append(Mistake(str(path), Mark(1, 1), "", message))
         return None
     document = parse_document(matter[1], str(path), first_line=2)
-    found = check(document, _FrontMatter)
+    found = None if document.mistakes else check(document, _FrontMatter)
     if found is not None:
         _check_texts(document, found)
     mistakes += document.mistakes

@@ -1,0 +1,129 @@
+"""Uploads in several requests: the bytes of each are passed on at once to one open stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from runtime.controller.environments import EnvironmentService
+from runtime.errors import InvalidRequest, NotFound, ResourceExhausted, SandlotError
+from runtime.ids import new_secret
+
+IDLE_SECONDS = 300.0
+MAX_OPEN = 64
+
+
+@dataclass(slots=True)
+class Upload:
+    """One upload under way."""
+
+    send: MemoryObjectSendStream[bytes]
+    receive: MemoryObjectReceiveStream[bytes]
+    received: int = 0
+    value: Any = None
+    error: SandlotError | None = None
+    done: anyio.Event = field(default_factory=anyio.Event)
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+
+class Uploads:
+    """Open uploads by their secret id. `open` must have been entered."""
+
+    def __init__(self, environments: EnvironmentService) -> None:
+        self._environments = environments
+        self._uploads: dict[str, Upload] = {}
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[None]:
+        """Serve; at the end uploads under way are given up."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks: TaskGroup = tasks
+            yield
+            tasks.cancel_scope.cancel()
+
+    async def start(self, environment_id: str, operation: str, arguments: dict[str, Any]) -> str:
+        """Begin an upload; its id. Raises `NotFound`, `ResourceExhausted`."""
+        await self._environments.get(environment_id)
+        if len(self._uploads) >= MAX_OPEN:
+            raise ResourceExhausted(f"{MAX_OPEN} uploads are open already; try again later.")
+        send, receive = anyio.create_memory_object_stream[bytes](2)
+        upload_id = new_secret("upl")
+        upload = self._uploads[upload_id] = Upload(send, receive)
+        self._tasks.start_soon(self._run, upload_id, upload, environment_id, operation, arguments)
+        return upload_id
+
+    async def feed(
+        self, upload_id: str, offset: int, chunks: AsyncIterable[bytes], *, last: bool
+    ) -> Any:
+        """Take the bytes of one request; what was written when it was the last one.
+
+        Raises `NotFound`, `InvalidRequest` for a wrong offset, and what the writing raised.
+        """
+        upload = self._uploads.get(upload_id)
+        if upload is None:
+            raise NotFound("There is no such upload, or it has timed out.")
+        if offset != upload.received:
+            raise InvalidRequest(
+                f"The upload stands at byte {upload.received}, the request says {offset}."
+            )
+        upload.scope.deadline = anyio.current_time() + IDLE_SECONDS
+        await self._pass_on(upload, chunks)
+        if not last and not upload.done.is_set():
+            return None
+        upload.send.close()
+        await upload.done.wait()
+        if upload.error is not None:
+            raise upload.error
+        return upload.value
+
+    def received(self, upload_id: str) -> int:
+        """How many bytes an upload has got. Raises `NotFound`."""
+        upload = self._uploads.get(upload_id)
+        if upload is None:
+            raise NotFound("There is no such upload, or it has timed out.")
+        return upload.received
+
+    async def _pass_on(self, upload: Upload, chunks: AsyncIterable[bytes]) -> None:
+        async for chunk in chunks:
+            if not chunk:
+                continue
+            try:
+                await upload.send.send(chunk)
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                return
+            upload.received += len(chunk)
+
+    async def _run(
+        self,
+        upload_id: str,
+        upload: Upload,
+        environment_id: str,
+        operation: str,
+        arguments: dict[str, Any],
+    ) -> None:
+        upload.scope.deadline = anyio.current_time() + IDLE_SECONDS
+        try:
+            with upload.scope:
+                chunks = _received(upload.receive)
+                upload.value = await self._environments.upload(
+                    environment_id, operation, arguments, chunks
+                )
+            if upload.scope.cancelled_caught:
+                upload.error = NotFound("The upload has timed out.")
+        except SandlotError as error:
+            upload.error = error
+        finally:
+            upload.receive.close()
+            upload.done.set()
+            del self._uploads[upload_id]
+
+
+async def _received(stream: MemoryObjectReceiveStream[bytes]) -> AsyncIterator[bytes]:
+    async for chunk in stream:
+        yield chunk

@@ -16,13 +16,13 @@ from typing import Any, Final
 
 import docker
 import docker.errors
-import requests
 
 import runtime
 from runtime import clock
 from runtime.errors import SandboxUnavailable, StorageFull
 from runtime.sandboxes import image_plan as plan
 from runtime.sandboxes import image_trust as trust
+from runtime.sandboxes.docker_connection import connected
 from runtime.schema.protocol import PROTOCOL_VERSION
 
 Progress = Callable[[plan.ImageProgress], None]
@@ -66,7 +66,7 @@ def find_image(name: str) -> ImageFacts | None:
 
     Raises SandboxUnavailable when the Docker daemon does not answer.
     """
-    with _client() as client:
+    with connected() as client:
         try:
             attributes: dict[str, Any] = client.api.inspect_image(name)
         except docker.errors.ImageNotFound:
@@ -91,7 +91,7 @@ def ensure_image(progress: Progress, *, base: str | None = None) -> str:
     if find_image(name) is not None:
         return name
     labels = plan.labels_of(runtime.__version__, PROTOCOL_VERSION, content)
-    with _client() as client, _one_at_a_time(), _Build(client, progress) as build:
+    with connected() as client, _one_at_a_time(), _Build(client, progress) as build:
         if find_image(name) is None:
             chosen = build.choose_base(base or os.environ.get("SANDLOT_BASE_IMAGE"))
             build.run(name, files, base=chosen, labels=labels)
@@ -280,21 +280,3 @@ def _one_at_a_time() -> Generator[None]:
     with (_state_dir() / "image-build.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-@contextmanager
-def _client() -> Generator[docker.DockerClient]:
-    """A client of the daemon; turns what the SDK raises into our errors."""
-    try:
-        client = docker.from_env(timeout=120)
-        try:
-            yield client
-        finally:
-            client.close()
-    except (docker.errors.DockerException, requests.RequestException) as error:
-        if plan.is_disk_full(str(error)):
-            raise StorageFull("The disk of the Docker daemon is full.") from error
-        raise SandboxUnavailable(
-            "The Docker daemon does not answer: start it with `make setup`, and see "
-            f"`sandlot doctor`. ({str(error)[:200]})"
-        ) from error

@@ -1,0 +1,304 @@
+"""What a machine must have for Sandlot, decided from facts. Pure: finds out nothing by itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from runtime.sandboxes.docker_connection import DockerFacts
+
+GIB = 1024**3
+MIN_PYTHON = (3, 11)
+MIN_DOCKER_API = (1, 41)
+IMAGE_DISK_BYTES = 10 * GIB
+LEAST_DISK_BYTES = 2 * GIB
+GOOD_MEMORY_BYTES = 4 * GIB
+LEAST_MEMORY_BYTES = 1 * GIB
+
+
+class State(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the table."""
+
+    name: str
+    state: State
+    found: str
+    mend: str = ""
+    """What to do, in one line; empty where there is nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFact:
+    """What is known of the sandbox image: the configured one, else the one of this checkout."""
+
+    name: str
+    is_configured: bool = False
+    is_present: bool = False
+    protocol: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """Everything the checks look at."""
+
+    python: tuple[int, int, int]
+    is_root: bool
+    in_docker_group: bool
+    docker: DockerFacts | None
+    docker_problem: str
+    """Why `docker` is None."""
+    loop_problem: str | None
+    disk_free_bytes: int
+    disk_folder: str
+    image: ImageFact | None
+    image_problem: str
+    """Why `image` is None."""
+    has_base_image: bool
+    has_apt: bool
+    has_mmdebstrap: bool
+    extra_certificates: int
+    state_folder: str
+    state_problem: str | None
+    config_problem: str | None
+    protocol: int
+    """The guest protocol that this controller speaks."""
+
+
+def examine(facts: HostFacts) -> list[Check]:
+    """All checks, in the order in which a person would mend them."""
+    checks = [check(facts) for check in _HOST_CHECKS]
+    if facts.docker is not None:
+        checks += [check(facts.docker) for check in _DOCKER_CHECKS]
+    return [*checks, *_image(facts), *_base(facts)]
+
+
+def has_failed(checks: list[Check]) -> bool:
+    """Whether Sandlot cannot work here."""
+    return any(check.state is State.FAIL for check in checks)
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """The leading numbers of a version: `1.1.5+ds1` is (1, 1, 5); nothing at all is ()."""
+    match = re.match(r"\D*(\d+(?:\.\d+)*)", text)
+    return tuple(int(part) for part in match[1].split(".")) if match else ()
+
+
+def _python(facts: HostFacts) -> Check:
+    found = ".".join(map(str, facts.python))
+    if facts.python[:2] >= MIN_PYTHON:
+        return Check("Python", State.OK, found)
+    return Check("Python", State.FAIL, found, "install Python 3.11 or newer")
+
+
+def _rights(facts: HostFacts) -> Check:
+    if facts.is_root:
+        return Check("rights", State.OK, "root")
+    if facts.in_docker_group:
+        return Check("rights", State.OK, "in the group docker")
+    if facts.docker is not None:
+        return Check("rights", State.OK, "may use the Docker daemon")
+    mend = "become root, or have an administrator run `usermod -aG docker <you>`"
+    return Check("rights", State.FAIL, "neither root nor in the group docker", mend)
+
+
+def _state_folder(facts: HostFacts) -> Check:
+    if facts.state_problem is None:
+        return Check("state folder", State.OK, facts.state_folder)
+    found = f"{facts.state_folder}: {facts.state_problem}"
+    return Check("state folder", State.FAIL, found, "set SANDLOT_STATE_DIR to a folder of yours")
+
+
+def _configuration(facts: HostFacts) -> Check:
+    if facts.config_problem is None:
+        return Check("configuration", State.OK, "can be read")
+    return Check("configuration", State.FAIL, facts.config_problem, "correct the file")
+
+
+def _disk(facts: HostFacts) -> Check:
+    found = f"{facts.disk_free_bytes / GIB:.1f} GB free on the disk of {facts.disk_folder}"
+    has_image = facts.image is not None and facts.image.is_present
+    wanted = LEAST_DISK_BYTES if has_image else IMAGE_DISK_BYTES
+    if facts.disk_free_bytes >= wanted:
+        return Check("disk", State.OK, found)
+    state = State.FAIL if facts.disk_free_bytes < LEAST_DISK_BYTES else State.WARN
+    return Check("disk", state, found, f"free {wanted // GIB} GB; `docker system prune` may help")
+
+
+def _apt(facts: HostFacts) -> Check:
+    if facts.has_apt:
+        return Check("apt", State.OK, "there, for `make setup`")
+    mend = "install what is missing with this system's own package manager"
+    return Check("apt", State.WARN, "not here: `make setup` cannot install packages", mend)
+
+
+def _certificates(facts: HostFacts) -> Check:
+    count = facts.extra_certificates
+    found = f"{count} beside the usual ones, used to build the image" if count else "the usual ones"
+    return Check("CA certificates", State.OK, found)
+
+
+def _workspaces(facts: HostFacts) -> Check:
+    if facts.loop_problem is None:
+        return Check("workspaces", State.OK, "on disk, capped in size (loop devices)")
+    found = f"in memory, lost when a sandbox stops: {facts.loop_problem}"
+    mend = "run as root with loop devices (`modprobe loop`) and e2fsprogs"
+    return Check("workspaces", State.WARN, found, mend)
+
+
+def _daemon(facts: HostFacts) -> Check:
+    if facts.docker is None:
+        return Check("Docker daemon", State.FAIL, "cannot be used", facts.docker_problem)
+    return Check("Docker daemon", State.OK, f"{facts.docker.version} answers")
+
+
+def _docker_api(docker: DockerFacts) -> Check:
+    found = docker.api_version
+    if version_of(found) >= MIN_DOCKER_API:
+        return Check("Docker API", State.OK, found)
+    return Check("Docker API", State.FAIL, found, "install Docker 20.10 or newer (API 1.41)")
+
+
+def _docker_floor(docker: DockerFacts) -> Check:
+    if version_of(docker.version) >= (29, 5, 2):
+        return Check("Docker's patches", State.OK, docker.version)
+    found = (
+        f"{docker.version} has holes in `docker cp` (CVE-2026-41567, -42306, -41568), which "
+        "Sandlot never calls on a sandbox"
+    )
+    mend = "do not run `docker cp` on a sandbox; update to 29.5.2 or newer"
+    return Check("Docker's patches", State.WARN, found, mend)
+
+
+def _runc_floor(docker: DockerFacts) -> Check:
+    version = version_of(docker.runc)
+    floors: dict[tuple[int, ...], tuple[int, ...]] = {(1, 3): (1, 3, 6), (1, 4): (1, 4, 3)}
+    floor = floors.get(version[:2], (1, 2, 8))
+    if version >= floor:
+        return Check("runc's patches", State.OK, docker.runc)
+    found = (
+        f"{docker.runc} may be open to races at the start of a container (CVE-2025-31133, -52565, "
+        "-52881)"
+    )
+    mend = "run no images of others; update runc to 1.3.6, 1.4.3 or newer"
+    return Check("runc's patches", State.WARN, found, mend)
+
+
+def _kernel_floor(docker: DockerFacts) -> Check:
+    version = version_of(docker.kernel)
+    if not (6, 10) <= version[:3] <= (7, 1, 9):
+        return Check("kernel", State.OK, docker.kernel)
+    found = (
+        f"{docker.kernel} may let a program out of its container (CVE-2026-80521), unless your "
+        "distribution has the fix"
+    )
+    mend = "check with your distribution; for tenants who do not trust each other use gVisor"
+    return Check("kernel", State.WARN, found, mend)
+
+
+def _storage(docker: DockerFacts) -> Check:
+    driver = docker.storage_driver
+    if driver in {"overlay2", "overlayfs", "btrfs", "zfs", "fuse-overlayfs"}:
+        return Check("storage driver", State.OK, driver)
+    mend = "use overlay2: every start copies the whole image otherwise"
+    return Check("storage driver", State.WARN, driver, mend)
+
+
+def _cgroups(docker: DockerFacts) -> Check:
+    name = f"version {docker.cgroup_version}"
+    ignored = [limit for limit in docker.ignored_limits if limit != "swap"]
+    if ignored:
+        found = f"{name} without limits on {', '.join(ignored)}"
+        mend = "switch the controllers on in the kernel's command line (cgroup_enable=memory)"
+        return Check("cgroups", State.FAIL, found, mend)
+    if "swap" in docker.ignored_limits:
+        mend = "boot with swapaccount=1, or switch swap off"
+        return Check("cgroups", State.WARN, f"{name} without a limit on swap", mend)
+    return Check("cgroups", State.OK, name)
+
+
+def _seccomp(docker: DockerFacts) -> Check:
+    if any(option.startswith("name=seccomp") for option in docker.security_options):
+        return Check("seccomp", State.OK, "supported")
+    mend = "use a kernel with CONFIG_SECCOMP_FILTER and a Docker that is built with it"
+    return Check("seccomp", State.FAIL, "the daemon cannot filter system calls", mend)
+
+
+def _runtimes(docker: DockerFacts) -> Check:
+    if "runsc" in docker.runtimes:
+        return Check("isolation", State.OK, "runc, and gVisor (runsc)")
+    return Check("isolation", State.OK, "runc; install gVisor for tenants who are strangers")
+
+
+def _memory(docker: DockerFacts) -> Check:
+    found = f"{docker.memory_bytes / GIB:.1f} GB"
+    if docker.memory_bytes >= GOOD_MEMORY_BYTES:
+        return Check("memory", State.OK, found)
+    state = State.FAIL if docker.memory_bytes < LEAST_MEMORY_BYTES else State.WARN
+    return Check("memory", state, found, "use a machine with 4 GB or more")
+
+
+_HOST_CHECKS: tuple[Callable[[HostFacts], Check], ...] = (
+    _python,
+    _rights,
+    _state_folder,
+    _configuration,
+    _disk,
+    _apt,
+    _certificates,
+    _workspaces,
+    _daemon,
+)
+_DOCKER_CHECKS: tuple[Callable[[DockerFacts], Check], ...] = (
+    _docker_api,
+    _storage,
+    _cgroups,
+    _seccomp,
+    _memory,
+    _runtimes,
+    _docker_floor,
+    _runc_floor,
+    _kernel_floor,
+)
+
+
+def _image(facts: HostFacts) -> Iterator[Check]:
+    name, image = "sandbox image", facts.image
+    if facts.docker is None:
+        return
+    if image is None:
+        yield Check(name, State.FAIL, facts.image_problem)
+    elif image.is_present and image.protocol == facts.protocol:
+        yield Check(name, State.OK, f"{image.name}, protocol {image.protocol}")
+    elif image.is_present:
+        spoken = "none" if image.protocol is None else image.protocol
+        found = f"{image.name} speaks guest protocol {spoken}, this controller {facts.protocol}"
+        mend = "take sandbox.image out of sandlot.yaml" if image.is_configured else "`make image`"
+        yield Check(name, State.FAIL, found, mend)
+    elif image.is_configured:
+        mend = "pull it, or take sandbox.image out of sandlot.yaml"
+        yield Check(name, State.FAIL, f"{image.name} is not here", mend)
+    else:
+        yield Check(name, State.WARN, f"{image.name} is not built yet", "run `make image`")
+
+
+def _base(facts: HostFacts) -> Iterator[Check]:
+    """Only of interest as long as there is something to build."""
+    if facts.image is None or facts.image.is_present or facts.image.is_configured:
+        return
+    if facts.has_base_image:
+        yield Check("base image", State.OK, "here")
+    elif facts.has_mmdebstrap:
+        yield Check("base image", State.OK, "pulled, or else bootstrapped by mmdebstrap")
+    else:
+        found = "not here; without mmdebstrap it must come from a registry"
+        yield Check("base image", State.WARN, found, "apt-get install mmdebstrap")

@@ -1,0 +1,104 @@
+"""Finds out what `doctor_checks` looks at. Changes nothing on the machine."""
+
+from __future__ import annotations
+
+import grp
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from runtime.cli.doctor_checks import HostFacts, ImageFact
+from runtime.client.discovery import state_folder
+from runtime.errors import SandlotError
+from runtime.sandboxes.docker_connection import DockerFacts, docker_facts
+from runtime.sandboxes.image import find_image, image_tag
+from runtime.sandboxes.image_plan import base_candidates
+from runtime.sandboxes.workspaces import LoopWorkspaces
+from runtime.schema.protocol import PROTOCOL_VERSION
+from runtime.schema.settings import Settings
+from runtime.specs.settings import load_settings
+
+_EXTRA_CERTIFICATES = Path("/usr/local/share/ca-certificates")
+_DOCKER_ROOT = "/var/lib/docker"
+
+
+def gather() -> HostFacts:
+    """Ask the system and the Docker daemon; whatever cannot be known is a fact as well."""
+    settings, config_problem = _settings()
+    docker, docker_problem = _docker()
+    image, image_problem = _image(settings.sandbox.image) if docker else (None, "")
+    folder = state_folder(settings.state_dir).path
+    disk_folder = _existing(Path(docker.root_folder if docker else _DOCKER_ROOT))
+    return HostFacts(
+        python=sys.version_info[:3],
+        is_root=os.geteuid() == 0,
+        in_docker_group=_in_docker_group(),
+        docker=docker,
+        docker_problem=docker_problem,
+        loop_problem=LoopWorkspaces.problem(),
+        disk_free_bytes=shutil.disk_usage(disk_folder).free,
+        disk_folder=str(disk_folder),
+        image=image,
+        image_problem=image_problem,
+        has_base_image=docker is not None and _has_base(),
+        has_apt=shutil.which("apt-get") is not None,
+        has_mmdebstrap=shutil.which("mmdebstrap") is not None,
+        extra_certificates=len(list(_EXTRA_CERTIFICATES.glob("**/*.crt"))),
+        state_folder=str(folder),
+        state_problem=_write_problem(folder),
+        config_problem=config_problem,
+        protocol=PROTOCOL_VERSION,
+    )
+
+
+def _settings() -> tuple[Settings, str | None]:
+    try:
+        return load_settings(None, os.environ), None
+    except SandlotError as fault:
+        return Settings(), fault.message
+
+
+def _docker() -> tuple[DockerFacts | None, str]:
+    try:
+        return docker_facts(), ""
+    except SandlotError as fault:
+        return None, fault.message
+
+
+def _image(configured: str | None) -> tuple[ImageFact | None, str]:
+    try:
+        name = configured or image_tag()
+        found = find_image(name)
+    except SandlotError as fault:
+        return None, fault.message
+    return ImageFact(
+        name,
+        is_configured=configured is not None,
+        is_present=found is not None,
+        protocol=found.protocol if found else None,
+    ), ""
+
+
+def _has_base() -> bool:
+    wanted = os.environ.get("SANDLOT_BASE_IMAGE")
+    return any(find_image(name) is not None for name in base_candidates(wanted))
+
+
+def _in_docker_group() -> bool:
+    try:
+        return grp.getgrnam("docker").gr_gid in os.getgroups()
+    except KeyError:
+        return False
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there."""
+    return next(each for each in (path, *path.parents) if each.exists())
+
+
+def _write_problem(folder: Path) -> str | None:
+    nearest = _existing(folder.absolute())
+    if not nearest.is_dir():
+        return f"{nearest} is not a folder"
+    return None if os.access(nearest, os.W_OK | os.X_OK) else "cannot be written"

@@ -1,0 +1,106 @@
+"""One blocking conversation with the Docker daemon, and what the daemon says about itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+import docker.errors
+import requests
+
+from runtime.errors import SandboxUnavailable, StorageFull
+from runtime.sandboxes.image_plan import is_disk_full
+
+
+@dataclass(frozen=True, slots=True)
+class DockerFacts:
+    """What matters of `docker version` and `docker info`."""
+
+    version: str
+    api_version: str
+    kernel: str
+    runc: str
+    storage_driver: str
+    cgroup_version: str
+    root_folder: str
+    memory_bytes: int
+    security_options: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    ignored_limits: tuple[str, ...]
+    """The limits that the daemon accepts and the kernel does not enforce."""
+
+
+@contextmanager
+def connected(timeout_seconds: int = 120) -> Generator[docker.DockerClient]:
+    """A client; what the SDK raises inside becomes ours.
+
+    Raises SandboxUnavailable when the daemon does not answer or refuses, StorageFull when its
+    disk is full.
+    """
+    try:
+        client = docker.from_env(timeout=timeout_seconds)
+        try:
+            yield client
+        finally:
+            client.close()
+    except docker.errors.APIError as error:
+        text = str(error.explanation or error)
+        if is_disk_full(text):
+            raise StorageFull("The disk of the Docker daemon is full: free some space.") from error
+        raise SandboxUnavailable(f"The Docker daemon refused: {text[:300]}") from error
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise SandboxUnavailable(_why_silent(str(error))) from error
+
+
+def docker_facts() -> DockerFacts:
+    """Ask the daemon about itself. Raises SandboxUnavailable when it does not answer."""
+    with connected(timeout_seconds=15) as client:
+        version: dict[str, Any] = client.api.version()
+        info: dict[str, Any] = client.api.info()
+    return facts_from(version, info)
+
+
+def facts_from(version: dict[str, Any], info: dict[str, Any]) -> DockerFacts:
+    """Read the answers of `/version` and `/info`."""
+    limits = {
+        "memory": "MemoryLimit",
+        "swap": "SwapLimit",
+        "CPU": "CpuCfsQuota",
+        "processes": "PidsLimit",
+    }
+    return DockerFacts(
+        version=str(version.get("Version", "?")),
+        api_version=str(version.get("ApiVersion", "0")),
+        kernel=str(info.get("KernelVersion", "?")),
+        runc=_runc_version(version, info),
+        storage_driver=str(info.get("Driver", "?")),
+        cgroup_version=str(info.get("CgroupVersion", "1")),
+        root_folder=str(info.get("DockerRootDir", "/var/lib/docker")),
+        memory_bytes=int(info.get("MemTotal", 0)),
+        security_options=tuple(info.get("SecurityOptions") or ()),
+        runtimes=tuple(sorted(info.get("Runtimes") or {})),
+        ignored_limits=tuple(name for name, key in limits.items() if info.get(key) is False),
+    )
+
+
+def _runc_version(version: dict[str, Any], info: dict[str, Any]) -> str:
+    for component in version.get("Components") or ():
+        if component.get("Name") == "runc":
+            return str(component.get("Version", "?"))
+    return str((info.get("RuncCommit") or {}).get("ID", "?"))
+
+
+def _why_silent(text: str) -> str:
+    if "Permission denied" in text:
+        return (
+            "You may not use the Docker daemon: become root, or have an administrator add you to "
+            "the group docker."
+        )
+    where = os.environ.get("DOCKER_HOST")
+    if where:
+        return f"The Docker daemon at DOCKER_HOST={where} does not answer: start it, or unset that."
+    return "The Docker daemon does not answer: start it with `make setup`."

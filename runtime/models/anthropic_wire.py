@@ -4,7 +4,7 @@ Thinking, by the model's version:
 
 | `thinking_level` | from 4.7 | 4.6 | before, and other makers' models |
 | --- | --- | --- | --- |
-| (none) | the model's own | off | off |
+| (none) | the model's own; adaptive with `thinking_summaries: auto` | same | off |
 | `minimal`, `low` | adaptive, effort `low` | same | budget of 1024, 2048 tokens |
 | `medium` | adaptive, effort `medium` | same | 8192 |
 | `high` | adaptive, effort `high` | same | 16384 |
@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from runtime.errors import ModelRefused
+from runtime.models.choices import settled
 from runtime.models.media import media_of, refused, text_of_document
 from runtime.models.schemas import closed
 from runtime.models.transcript import (
@@ -95,8 +96,8 @@ def _generation(request: ModelRequest, version: Version) -> dict[str, Any]:
         made["extra_body"] = sampling
     if settings.thinking_level is not None:
         made |= _thinking(request, version, made["max_tokens"])
-    elif settings.thinking_summaries is not None and version >= _FIXED_SAMPLING:
-        made["thinking"] = {"type": "adaptive", "display": _display(request)}
+    elif settings.thinking_summaries == "auto" and version >= _ADAPTIVE:
+        made["thinking"] = {"type": "adaptive", "display": "summarized"}
     return made
 
 
@@ -151,9 +152,9 @@ def _tools(request: ModelRequest, turns: list[Turn]) -> list[dict[str, Any]]:
             call.name for turn in turns if isinstance(turn, ModelTurn) for call in turn.calls
         )
     ]
-    allowed = request.tool_choice.names
-    if allowed is not None and request.tool_choice.mode != "none" and len(allowed) != 1:
-        declared = [tool for tool in declared if tool.name in allowed]
+    choice = settled(request)
+    if choice.names is not None and choice.mode != "none" and not _is_forced(choice):
+        declared = [tool for tool in declared if tool.name in choice.names]
     return [
         {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
         for tool in declared
@@ -161,12 +162,16 @@ def _tools(request: ModelRequest, turns: list[Turn]) -> list[dict[str, Any]]:
 
 
 def _tool_choice(request: ModelRequest) -> dict[str, Any]:
-    choice: ToolChoice = request.tool_choice
+    choice = settled(request)
     if choice.mode == "none" or not request.tools:
         return {"type": "none"}
-    if choice.mode == "any" and choice.names is not None and len(choice.names) == 1:
+    if choice.names is not None and _is_forced(choice):
         return {"type": "tool", "name": choice.names[0]}
     return {"type": "any" if choice.mode == "any" else "auto"}
+
+
+def _is_forced(choice: ToolChoice) -> bool:
+    return choice.mode == "any" and choice.names is not None and len(choice.names) == 1
 
 
 def _messages(turns: list[Turn], vision: bool) -> list[dict[str, Any]]:

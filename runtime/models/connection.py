@@ -71,3 +71,13 @@ class _PacedStream(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+def what_broke(error: BaseException) -> str:
+    """The network error in a chain of exceptions, or that the answer was not what it should be."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (httpx2.HTTPError, httpx2.StreamError, OSError)):
+            return str(cause) or type(cause).__name__
+        cause = cause.__cause__ or cause.__context__
+    return f"an answer that cannot be read ({type(error).__name__}: {error})"

@@ -18,6 +18,7 @@ import structlog
 
 from runtime.clock import monotonic
 from runtime.errors import ModelFault, ModelUnavailable
+from runtime.models.connection import what_broke
 from runtime.models.faults import ProviderError, ProviderFailed, fault_of
 from runtime.models.port import ModelInfo
 from runtime.schema.model import ModelPart, ModelRequest
@@ -25,7 +26,14 @@ from runtime.schema.model import ModelPart, ModelRequest
 _log = structlog.get_logger(__name__)
 _chance = SystemRandom()
 
-UNREADABLE = (ValueError, httpx2.HTTPError, httpx2.StreamError, OSError, anyio.EndOfStream)
+UNREADABLE = (
+    ValueError,
+    KeyError,
+    httpx2.HTTPError,
+    httpx2.StreamError,
+    OSError,
+    anyio.EndOfStream,
+)
 """What any SDK may let through when a connection breaks, or an answer is not what it should be."""
 
 
@@ -121,7 +129,7 @@ class RemoteModel:
             except provider.errors as failed:
                 error = provider.explain(failed)
             except UNREADABLE as failed:
-                error = ProviderError(broken_connection(failed))
+                error = ProviderError(what_broke(failed))
             # Raised out here, so that the SDK's exception, which may hold the key, is not chained.
             await self._pause(error, attempt, started, deadline)
             attempt += 1
@@ -160,16 +168,3 @@ class RemoteModel:
             f"{self._info.target} did not finish its answer within {seconds:g} s "
             f"(models.providers.{self._info.provider}.timeout_seconds)."
         )
-
-
-def broken_connection(error: BaseException) -> str:
-    """What broke, from the deepest network error in a chain of exceptions."""
-    cause: BaseException | None = error
-    deepest = error
-    while cause is not None:
-        if isinstance(cause, (httpx2.HTTPError, OSError)) and str(cause):
-            deepest = cause
-            if isinstance(cause, httpx2.HTTPError):
-                break
-        cause = cause.__cause__ or cause.__context__
-    return str(deepest) or type(deepest).__name__

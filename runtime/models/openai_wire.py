@@ -16,6 +16,7 @@ from typing import Any
 
 from runtime.errors import ModelRefused
 from runtime.models.calls import CallStream
+from runtime.models.choices import settled
 from runtime.models.faults import ProviderError, ProviderFailed
 from runtime.models.media import Media, media_of, refused, text_of_document
 from runtime.models.schemas import is_strict
@@ -65,7 +66,7 @@ def body(request: ModelRequest, model: str, *, vision: bool = True) -> dict[str,
         made["instructions"] = request.system_instruction
     if request.tools:
         made["tools"] = [_tool(tool.model_dump()) for tool in request.tools]
-        made["tool_choice"] = _tool_choice(request.tool_choice)
+        made["tool_choice"] = _tool_choice(settled(request))
     if request.response_schema is not None:
         made["text"] = {"format": _format(request.response_schema)}
     made["prompt_cache_key"] = _cache_key(made)

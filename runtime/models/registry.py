@@ -1,0 +1,250 @@
+"""Finds the model behind the name that a caller uses. Provider SDKs are loaded on first use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from runtime.errors import ModelNotConfigured
+from runtime.models.delivery import Provider, RemoteModel, RetryPolicy, Terms
+from runtime.models.port import Model, ModelInfo
+from runtime.models.script import INLINE, ScriptModel, Scripts
+from runtime.schema.settings import ModelsSettings, ProviderSettings
+
+SCRIPT = "script"
+ANY_OTHER = "*"
+LONGEST_CHAIN = 8
+"""How many aliases may lead to one model."""
+
+_KINDS = {
+    "google": ("runtime.models.google", "GoogleProvider"),
+    "openai": ("runtime.models.openai", "OpenAIProvider"),
+    "anthropic": ("runtime.models.anthropic", "AnthropicProvider"),
+    "openai_compatible": ("runtime.models.openai_compatible", "ChatProvider"),
+}
+_CONTEXT_TOKENS = {"google": 1_048_576, "openai": 128_000, "anthropic": 200_000}
+"""What models of today have at least."""
+
+
+class ProviderSlot:
+    """One configured provider, made when it is first needed and then kept."""
+
+    def __init__(self, name: str, settings: ProviderSettings, policy: RetryPolicy | None) -> None:
+        self._name = name
+        self._settings = settings
+        self._policy = policy or RetryPolicy(max_retries=settings.max_retries)
+        self._lock = anyio.Lock()
+        self._provider: Provider | None = None
+
+    @property
+    def kind(self) -> str:
+        """The wire it speaks. Raises `ModelNotConfigured` when nothing says which."""
+        kind = self._settings.kind or self._name
+        if kind not in _KINDS:
+            raise ModelNotConfigured(
+                f"The provider {self._name!r} needs a `kind` in sandlot.yaml, "
+                f"one of {', '.join(_KINDS)}; or name it after its kind."
+            )
+        return kind
+
+    def model(self, name: str) -> RemoteModel:
+        """The provider's model of that name. Raises `ModelNotConfigured` without a key."""
+        self._check()
+        secret = self._settings.api_key
+        terms = Terms(
+            retries=self._policy,
+            timeout_seconds=self._settings.timeout_seconds,
+            secrets=(secret.get_secret_value(),) if secret else (),
+        )
+        return RemoteModel(self.info(name, f"{self._name}/{name}"), name, self.provider, terms)
+
+    def info(self, name: str, called: str) -> ModelInfo:
+        """What is known of the provider's model `name`, which callers know as `called`."""
+        return ModelInfo(
+            id=called,
+            target=f"{self._name}/{name}",
+            provider=self._name,
+            context_tokens=_CONTEXT_TOKENS.get(self.kind),
+            vision=self._settings.vision,
+            documents=self.kind != "openai_compatible",
+        )
+
+    async def provider(self) -> Provider:
+        """The provider itself; the first call loads its SDK, which takes seconds."""
+        async with self._lock:
+            if self._provider is None:
+                self._provider = await anyio.to_thread.run_sync(self._load)
+            return self._provider
+
+    def _load(self) -> Provider:
+        module, name = _KINDS[self.kind]
+        made: Provider = getattr(import_module(module), name)(self._settings)
+        return made
+
+    def _check(self) -> None:
+        if self.kind == "openai_compatible" and self._settings.base_url is None:
+            self._lacks(_access(self.kind))
+        key = self._settings.api_key
+        has_key = key is not None and bool(key.get_secret_value())
+        if self.kind != "openai_compatible" and not has_key and self._settings.base_url is None:
+            self._lacks(_access(self.kind))
+
+    def _lacks(self, line: str) -> None:
+        raise ModelNotConfigured(
+            f"The provider {self._name!r} lacks a line in sandlot.yaml:\n\n"
+            f"models:\n  providers:\n    {self._name}: {{{line}}}\n"
+        )
+
+    async def aclose(self) -> None:
+        """Close its connections, if it was ever used."""
+        if self._provider is not None:
+            await self._provider.aclose()
+            self._provider = None
+
+
+def _key_name(kind: str) -> str:
+    return {"google": "GEMINI_API_KEY"}.get(kind, f"{kind.upper()}_API_KEY")
+
+
+class Models:
+    """All models there are. `folders` hold scripts, the first one winning."""
+
+    def __init__(
+        self,
+        settings: ModelsSettings,
+        folders: Sequence[Path] = (),
+        policy: RetryPolicy | None = None,
+    ) -> None:
+        self._settings = settings
+        self._scripts = Scripts(folders)
+        self._slots = {
+            name: ProviderSlot(name, provider, policy)
+            for name, provider in settings.providers.items()
+        }
+
+    def resolve(self, name: str | None) -> tuple[Model, str]:
+        """The model of that name (None: the default one), and its `provider/name`.
+
+        Raises `ModelNotConfigured` with a sentence that says how to configure one.
+        """
+        target = self._target(name or self._settings.default or ANY_OTHER, name)
+        provider, _, model = target.partition("/")
+        if provider == SCRIPT:
+            path = None if model == INLINE else self._scripts.find(model)
+            return ScriptModel(_script_info(target, target), path), target
+        return self._slots[provider].model(model), target
+
+    def known(self) -> list[ModelInfo]:
+        """The models that have a name of their own: scripts, the default, and aliases."""
+        infos = [_script_info(f"{SCRIPT}/{name}", f"{SCRIPT}/{name}") for name in self._embedded()]
+        names = [self._settings.default, *self._settings.aliases]
+        for name in dict.fromkeys(name for name in names if name and name != ANY_OTHER):
+            infos += [info for info in [self._info(name)] if info is not None]
+        return infos
+
+    def describe(self) -> str:
+        """What there is, one line each, for people."""
+        lines = [f"{SCRIPT}/{name}" for name in self._embedded()]
+        lines += [f"{name}/NAME: any model of this provider" for name in self._slots]
+        lines += [
+            f"{'any other name' if name == ANY_OTHER else name} -> {target}"
+            for name, target in self._settings.aliases.items()
+        ]
+        if self._settings.default:
+            lines.append(f"default: {self._settings.default}")
+        return "\n".join(lines)
+
+    async def aclose(self) -> None:
+        """Close the connections of all providers."""
+        for slot in self._slots.values():
+            await slot.aclose()
+
+    def _embedded(self) -> list[str]:
+        return [INLINE, *self._scripts.names()]
+
+    def _info(self, name: str) -> ModelInfo | None:
+        try:
+            target = self._target(name, name)
+            provider, _, model = target.partition("/")
+            if provider == SCRIPT:
+                return _script_info(target, name)
+            return self._slots[provider].info(model, name)
+        except ModelNotConfigured:
+            return None
+
+    def _target(self, name: str, asked: str | None) -> str:
+        """The `provider/name` that a name leads to."""
+        chain = [name]
+        while (following := self._follow(chain[-1])) is not None:
+            if following in chain or len(chain) > LONGEST_CHAIN:
+                raise ModelNotConfigured(
+                    f"The alias {name!r} leads to no model: {' -> '.join([*chain, following])}."
+                )
+            chain.append(following)
+        if not self._leads_on(chain[-1]):
+            raise ModelNotConfigured(self._advice(asked, chain))
+        return chain[-1]
+
+    def _follow(self, name: str) -> str | None:
+        if name.startswith(f"{SCRIPT}/"):
+            return None
+        aliases = self._settings.aliases
+        if name in aliases:
+            return aliases[name]
+        return None if self._leads_on(name) else aliases.get(ANY_OTHER)
+
+    def _leads_on(self, name: str) -> bool:
+        provider, slash, model = name.partition("/")
+        return bool(slash and model) and (provider == SCRIPT or provider in self._slots)
+
+    def _advice(self, asked: str | None, chain: list[str]) -> str:
+        if asked is None:
+            problem = "No model was asked for, and sandlot.yaml has no default one."
+        elif len(chain) > 1:
+            problem = f"The model {_clipped(asked)} is not configured: it leads to {chain[-1]!r}."
+        else:
+            problem = f"The model {_clipped(asked)} is not configured."
+        configured = ", ".join(self.describe().splitlines())
+        return (
+            f"{problem} Configured are: {configured}. "
+            f"To configure it, write into sandlot.yaml:\n\n{_example(asked, chain[-1])}"
+        )
+
+
+def _example(asked: str | None, last: str) -> str:
+    """The lines of sandlot.yaml that a model needs."""
+    wanted = last if last != ANY_OTHER else "gemini-3.8-flash"
+    kind, slash, model = wanted.partition("/")
+    if not slash or kind not in _KINDS:
+        kind, model = _likely(wanted), wanted
+    target = _clipped(f"{kind}/{model}")
+    use = f"default: {target}" if asked is None else f"aliases: {{{_clipped(asked)}: {target}}}"
+    return f"models:\n  providers: {{{kind}: {{{_access(kind)}}}}}\n  {use}\n"
+
+
+def _clipped(text: str) -> str:
+    """The text as JSON, and as YAML, of bearable length."""
+    return json.dumps(text if len(text) <= 100 else f"{text[:100]}…", ensure_ascii=False)
+
+
+def _likely(name: str) -> str:
+    """The kind of provider that a model's name sounds like."""
+    for start, kind in (("gemini", "google"), ("gpt", "openai"), ("claude", "anthropic")):
+        if name.rpartition("/")[2].startswith(start):
+            return kind
+    return "openai_compatible"
+
+
+def _access(kind: str) -> str:
+    if kind == "openai_compatible":
+        return "base_url: http://localhost:11434/v1"
+    return f"api_key: '${{env:{_key_name(kind)}}}'"
+
+
+def _script_info(target: str, called: str) -> ModelInfo:
+    return ModelInfo(id=called, target=target, provider=SCRIPT, vision=True, documents=True)

@@ -24,6 +24,7 @@ SandlotError
 │   ├── SandboxLost           503 sandbox_lost
 │   ├── SandboxOutOfMemory    503 out_of_memory
 │   └── ProtocolMismatch      503 guest_protocol_mismatch
+├── ControllerStopped         (in the middle of a run)
 ├── StorageFull               507 insufficient_storage
 ├── StorageUnavailable        503 storage_unavailable
 ├── NotImplementedYet         501 unimplemented
@@ -205,6 +206,14 @@ class ProtocolMismatch(SandboxFault):
     """The guest in the sandbox image speaks another protocol version than this controller."""
 
     code = "guest_protocol_mismatch"
+
+
+class ControllerStopped(SandlotError):
+    """The controller was stopped in the middle of the run."""
+
+    code = "controller_stopped"
+    http_status = 503
+    retryable = True
 
 
 class StorageFull(SandlotError):

@@ -23,3 +23,8 @@ def new_secret(prefix: str) -> str:
 def is_id(text: str) -> bool:
     """Whether `text` has the shape of one of our ids, so that it may be used in a name or path."""
     return bool(_ID.fullmatch(text) or _HEX_ID.fullmatch(text))
+
+
+def new_environment_id() -> str:
+    """A fresh environment id: 11 hex digits of milliseconds + 21 random ones (84 bits)."""
+    return f"{time.time_ns() // 1_000_000:011x}{secrets.token_hex(11)[:21]}"

@@ -18,18 +18,21 @@ def explain(
     value: Any,
     *,
     known: Iterable[str] = (),
+    nested: Iterable[str] = (),
     prefix: str = "",
     skip: int = 0,
 ) -> str:
     """What is wrong with `value`, at most `MAX_SHOWN` mistakes.
 
-    `known` are the field names that an unknown one may have been meant for; `prefix` is the path
-    of `value` itself, and the first `skip` elements of each place are left out.
+    `known` are the field names that an unknown one may have been meant for, `nested` those below
+    the top; `prefix` is the path of `value` itself, and the first `skip` elements of each place
+    are left out.
     """
-    names = list(known)
+    top, below = list(known), list(nested)
     seen: dict[str, str] = {}
     for detail in error.errors(include_url=False, include_context=True, include_input=False):
         path = _path(detail["loc"], value, prefix, skip)
+        names = top if len(detail["loc"]) == 1 else below
         seen.setdefault(path, _sentence(detail, path, names))
     shown = list(seen.values())[:MAX_SHOWN]
     rest = len(seen) - len(shown)

@@ -164,12 +164,8 @@ async def test_new_work_waits_for_the_reserve(tmp_path: Path) -> None:
 async def test_a_foreign_lock_is_waited_for_and_then_reported(tmp_path: Path) -> None:
     async with Store.open(tmp_path) as store:
         await store.journal.begin(beginning("int_1"))
-        event.listen(
-            store._database._writer.sync_engine,
-            "begin",
-            lambda connection: connection.exec_driver_sql("PRAGMA busy_timeout=50"),
-            insert=True,
-        )
+        async with store._database.write() as connection:
+            await connection.exec_driver_sql("PRAGMA busy_timeout=50")
         other = sqlite3.connect(tmp_path / "sandlot.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageUnavailable, match="try again"):

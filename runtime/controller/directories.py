@@ -1,0 +1,58 @@
+"""What the interactions service looks things up in: agents, models, tools run by the controller."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from runtime.models.port import ModelInfo
+from runtime.schema.agents import AgentSpec
+from runtime.schema.model import FunctionDeclaration
+
+
+class AgentDirectory(Protocol):
+    """The agents there are."""
+
+    def get(self, name: str) -> AgentSpec:
+        """The agent with this id or alias. Raises `NotFound` with the names there are."""
+        ...
+
+    def list(self) -> list[AgentSpec]:
+        """All agents, by id."""
+        ...
+
+
+class ModelCatalog(Protocol):
+    """The models there are."""
+
+    @property
+    def default(self) -> str | None:
+        """The model of agents that name none."""
+        ...
+
+    def check(self, name: str) -> None:
+        """Raises `ModelNotConfigured`, with a sentence that says how to configure it."""
+        ...
+
+    def entries(self) -> Sequence[ModelInfo]:
+        """The models that callers can ask for by name."""
+        ...
+
+
+class ToolOffers(Protocol):
+    """The tools that the controller runs for a model: MCP servers, search, URL context."""
+
+    async def offer(self, tool: dict[str, Any]) -> list[FunctionDeclaration] | None:
+        """What a tool, in its wire form, lets a model call; None where it is not configured.
+
+        Raises `InvalidRequest` when the tool cannot be reached as asked.
+        """
+        ...
+
+
+class NoToolOffers:
+    """The controller runs no tools."""
+
+    async def offer(self, tool: dict[str, Any]) -> list[FunctionDeclaration] | None:
+        """Nothing."""
+        return None

@@ -1,0 +1,243 @@
+"""Interactions: accept, look at, wait for, cancel, delete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import anyio
+import structlog
+
+from runtime import clock
+from runtime.controller.history import wire_steps
+from runtime.controller.log import EventLog
+from runtime.controller.plan import RunPlan, Runs
+from runtime.controller.resolve import Resolved, Resolver
+from runtime.controller.views import interaction_head, interaction_view
+from runtime.errors import ControllerStopped, Internal, InvalidRequest, NotFound, SandlotError
+from runtime.ids import new_id
+from runtime.schema.inputs import input_steps
+from runtime.schema.interactions import CreateInteraction
+from runtime.schema.protocol import Fault
+from runtime.schema.requests import read_request
+from runtime.store import (
+    AlreadyClaimed,
+    Beginning,
+    Claim,
+    Claimed,
+    InteractionRecord,
+    InteractionSummary,
+    Store,
+)
+
+Json = dict[str, Any]
+QUEUE_SECONDS = 600.0
+"""How much longer than its time limit a run is waited for: it may have to wait for a sandbox."""
+MAX_KEY_CHARACTERS = 255
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An interaction that a call made, or had made before."""
+
+    id: str
+    store: bool
+    background: bool
+    deadline_seconds: float = 0.0
+    """When a waiting caller is answered although the run goes on."""
+
+
+class InteractionService:
+    """Everything that callers do with interactions."""
+
+    def __init__(self, store: Store, log: EventLog, runs: Runs, resolver: Resolver) -> None:
+        self._store = store
+        self._runs = runs
+        self._resolver = resolver
+        self.log = log
+
+    async def create(self, body: Json, *, key: str | None = None) -> Accepted:
+        """Accept an interaction and start it; the same `key` never starts two.
+
+        Raises `InvalidRequest`, `NotFound`, `ModelNotConfigured`, `StorageFull`,
+        `StorageUnavailable`; nothing was started then. What fails after is a failed interaction.
+        """
+        request = read_request(body)
+        claim = _claim(key, body)
+        if claim is not None:
+            claimed = await self._store.idempotency.find(claim, clock.now())
+            if claimed is not None:
+                return await self._again(claim, claimed)
+        moment = clock.now()
+        resolved = await self._resolver.resolve(request, new_id("int"), moment)
+        try:
+            await self._store.journal.begin(_beginning(request, body, resolved, moment, claim))
+        except AlreadyClaimed as taken:
+            assert claim is not None
+            return await self._again(claim, taken.found)
+        await self._submit(resolved.plan)
+        seconds = resolved.plan.spec.limits.timeout_seconds + QUEUE_SECONDS
+        return Accepted(resolved.plan.interaction_id, request.store, request.background, seconds)
+
+    async def _again(self, claim: Claim, claimed: Claimed) -> Accepted:
+        if claimed.request_hash != claim.request_hash:
+            raise InvalidRequest(
+                f"The Idempotency-Key '{claim.key}' was used for a different request before."
+            )
+        return await self.known(claimed.interaction_id)
+
+    async def known(self, interaction_id: str) -> Accepted:
+        """An interaction that is there already, for a caller who asks again. Raises `NotFound`."""
+        record = await self._store.interactions.get(interaction_id)
+        if record is None:
+            raise _unknown(interaction_id)
+        seconds = record.plan["spec"]["limits"]["timeout_seconds"] + QUEUE_SECONDS
+        summary = record.summary
+        return Accepted(summary.id, summary.store, summary.background, seconds)
+
+    async def _submit(self, plan: RunPlan) -> None:
+        # The interaction exists: whatever happens now is its failure, not the call's.
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._runs.submit(plan)
+        except SandlotError as error:
+            await self._fail(plan.interaction_id, error)
+        except Exception:
+            log.exception("a run could not be started", interaction=plan.interaction_id)
+            await self._fail(plan.interaction_id, Internal())
+
+    async def _fail(self, interaction_id: str, reason: SandlotError) -> None:
+        fault = Fault(code=reason.code, message=reason.message)
+        try:
+            with anyio.CancelScope(shield=True):
+                await self.log.settle(interaction_id, "failed", error=fault)
+        except SandlotError as error:
+            log.error("an end could not be stored", interaction=interaction_id, error=error.message)
+
+    async def summary(self, interaction_id: str) -> InteractionSummary:
+        """One interaction without its bulk. Raises `NotFound`."""
+        found = await self._store.interactions.summary(interaction_id)
+        if found is None:
+            raise _unknown(interaction_id)
+        return found
+
+    async def view(
+        self, interaction_id: str, *, with_input_steps: bool = True, include_input: bool = False
+    ) -> Json:
+        """The Interaction resource as it is now. Raises `NotFound`."""
+        record = await self._store.interactions.get(interaction_id)
+        if record is None:
+            raise _unknown(interaction_id)
+        before: list[Json] = []
+        if with_input_steps:
+            steps = input_steps(record.request["input"])
+            before = [step.model_dump(mode="json", exclude_none=True) for step in steps]
+        made = await wire_steps(self._store, record)
+        return interaction_view(record, made, input_steps=before, include_input=include_input)
+
+    async def cancel(self, interaction_id: str) -> None:
+        """Stop a run; nothing for a settled one. Returns once it has settled. Raises `NotFound`."""
+        summary = await self.summary(interaction_id)
+        if summary.settled_at is None:
+            await self._runs.cancel(interaction_id)
+            # A run that nobody executes any more has nobody to settle it either.
+            await self.log.settle(interaction_id, "cancelled")
+
+    async def delete(self, interaction_id: str) -> None:
+        """Forget an interaction and its log, cancelled first where it runs. Raises `NotFound`."""
+        await self.cancel(interaction_id)
+        if not await self.log.forget(interaction_id):
+            raise _unknown(interaction_id)
+
+    async def wait(self, interaction_id: str, seconds: float) -> bool:
+        """Whether it has settled (or is gone) within `seconds`."""
+        with anyio.move_on_after(seconds) as scope:
+            await self.log.wait_settled(interaction_id)
+        return not scope.cancelled_caught
+
+    async def release(self, accepted: Accepted) -> None:
+        """The caller has its answer or went away: what was not to be stored is forgotten."""
+        if accepted.store:
+            return
+        with anyio.CancelScope(shield=True):
+            try:
+                await self.delete(accepted.id)
+            except NotFound:
+                log.debug("released already", interaction=accepted.id)
+
+    async def recover(self) -> int:
+        """After a start: settle what a controller that died left running; how many there were."""
+        interrupted = await self._store.interactions.unsettled()
+        for summary in interrupted:
+            await self._fail(summary.id, ControllerStopped())
+        for interaction_id in await self._store.interactions.forgettable():
+            await self.log.forget(interaction_id)
+        return len(interrupted)
+
+
+def _beginning(
+    request: CreateInteraction,
+    body: Json,
+    resolved: Resolved,
+    moment: datetime,
+    claim: Claim | None,
+) -> Beginning:
+    plan, placement = resolved.plan, resolved.placement
+    summary = InteractionSummary(
+        id=plan.interaction_id,
+        project_id="default",
+        agent=resolved.agent,
+        model=plan.spec.model,
+        environment_id=placement.plan.environment_id if placement else None,
+        previous_interaction_id=request.previous_interaction_id,
+        status="in_progress",
+        background=request.background,
+        store=request.store,
+        labels=request.labels,
+        usage=None,
+        error=None,
+        step_count=0,
+        last_step=None,
+        last_seq=1,
+        created=moment,
+        updated=moment,
+        settled_at=None,
+    )
+    # The history is in the earlier interactions, and inline files are in the request.
+    bulk = {"spec": {"history"}, "environment": {"files"}}
+    stored = plan.model_dump(mode="json", exclude=bulk)
+    wanted = {name: value for name, value in body.items() if value is not None}
+    first = {"event_type": "interaction.created", "interaction": interaction_head(summary)}
+    reused = placement is not None and placement.new is None
+    return Beginning(
+        InteractionRecord(summary, wanted, stored, None),
+        first,
+        new_environment=placement.new if placement else None,
+        used_environment=placement.plan.environment_id if placement and reused else None,
+        claim=claim,
+    )
+
+
+def _claim(key: str | None, body: Json) -> Claim | None:
+    if key is None:
+        return None
+    if not 0 < len(key) <= MAX_KEY_CHARACTERS or not key.isprintable():
+        raise InvalidRequest(
+            f"Idempotency-Key: must have 1 to {MAX_KEY_CHARACTERS} printable characters."
+        )
+    return Claim(key, request_hash(body))
+
+
+def request_hash(body: Any) -> str:
+    """The same for the same request, however its JSON was written."""
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _unknown(interaction_id: str) -> NotFound:
+    return NotFound(f"There is no interaction '{interaction_id[:80]}'.")

@@ -1,0 +1,186 @@
+"""Which environment a run works in: a new one, one to go on in, or none."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import posixpath
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from runtime.controller.plan import EnvironmentPlan, InlineFile
+from runtime.errors import InvalidRequest, NotFound
+from runtime.ids import is_id, new_environment_id
+from runtime.schema.agents import AgentSpec
+from runtime.schema.interactions import EnvironmentRequest, Source, VariableValue
+from runtime.store import EnvironmentRecord, Store
+
+WORKSPACE = "/workspace"
+MAX_FILE_BYTES = 1024 * 1024
+MAX_TOTAL_BYTES = 2 * 1024 * 1024
+MAX_VARIABLE_BYTES = 32 * 1024
+MAX_VARIABLES_BYTES = 128 * 1024
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The environment of a run, and its row where it is new."""
+
+    plan: EnvironmentPlan
+    new: EnvironmentRecord | None = None
+
+
+def named_environment(request: EnvironmentRequest | None) -> str | None:
+    """The id of the environment to go on in; None for a new one. Raises `InvalidRequest`."""
+    if request is None:
+        return None
+    first, second = request.environment_id, request.env_id
+    if first is not None and second is not None and first != second:
+        raise InvalidRequest("environment: 'environment_id' and 'env_id' name different ones.")
+    found = first if first is not None else second
+    return None if found is None else found.removeprefix("environments/")
+
+
+async def existing(environment_id: str, request: EnvironmentRequest, store: Store) -> Placement:
+    """An environment to go on in. Raises `NotFound` when it is unknown, expired or deleted."""
+    _check_network(request.network)
+    for name in ("sources", "env"):
+        if getattr(request, name):
+            raise InvalidRequest(
+                f"environment.{name}: can be given only for a new environment; leave it out, or "
+                "leave out the id."
+            )
+    record = await store.environments.get(environment_id) if is_id(environment_id) else None
+    if record is None or record.status != "active":
+        raise NotFound(
+            f"There is no environment '{environment_id[:80]}', or it has expired. "
+            "Use 'remote' for a new one."
+        )
+    plan = EnvironmentPlan(environment_id=record.id, is_new=False, variables=record.variables or {})
+    return Placement(plan)
+
+
+def fresh(
+    request: EnvironmentRequest | None, agent: AgentSpec | None, moment: datetime
+) -> Placement:
+    """A new environment: the agent's own, with what the caller adds. Raises `InvalidRequest`."""
+    asked = request or EnvironmentRequest()
+    _check_network(asked.network)
+    files = _files(asked.sources or [])
+    variables = {
+        **(agent.environment_variables if agent else {}),
+        **_variables(asked.env or {}),
+    }
+    plan = EnvironmentPlan(
+        environment_id=new_environment_id(),
+        is_new=True,
+        variables=variables,
+        data_sources=agent.data_sources if agent else [],
+        skills=agent.skills if agent else [],
+        files=files,
+    )
+    record = EnvironmentRecord(
+        id=plan.environment_id,
+        status="active",
+        created=moment,
+        updated=moment,
+        last_used=moment,
+        network="disabled",
+        sources=[_shown(source) for source in asked.sources or []] or None,
+        variables=variables or None,
+    )
+    return Placement(plan, record)
+
+
+def _check_network(network: Any) -> None:
+    if network in (None, "disabled", {"allowlist": "disabled"}, {"allowlist": []}):
+        return
+    raise InvalidRequest(
+        "environment.network: is not supported yet; sandboxes have no network. "
+        "Leave it out, or say 'disabled'."
+    )
+
+
+def _shown(source: Source) -> dict[str, Any]:
+    return source.model_dump(exclude_none=True, exclude={"content"})
+
+
+def _files(sources: list[Source]) -> list[InlineFile]:
+    files: dict[str, InlineFile] = {}
+    total = 0
+    for index, source in enumerate(sources):
+        path = f"environment.sources[{index}]"
+        content = _content(source, path)
+        target = _target(source, path)
+        total += len(content)
+        if len(content) > MAX_FILE_BYTES:
+            raise InvalidRequest(f"{path}.content: is larger than {MAX_FILE_BYTES} bytes.")
+        if target in files:
+            raise InvalidRequest(f"{path}.target: '{target}' is given twice.")
+        encoded = base64.b64encode(content).decode("ascii")
+        files[target] = InlineFile(target=target, content_base64=encoded)
+    if total > MAX_TOTAL_BYTES:
+        raise InvalidRequest(
+            f"environment.sources: together they are larger than {MAX_TOTAL_BYTES} bytes."
+        )
+    return list(files.values())
+
+
+def _content(source: Source, path: str) -> bytes:
+    if source.type != "inline":
+        raise InvalidRequest(
+            f"{path}.type: sources of type '{source.type}' are not supported yet; use 'inline'."
+        )
+    if source.source is not None:
+        raise InvalidRequest(f"{path}.source: an inline source has 'content' instead.")
+    if source.content is None:
+        raise InvalidRequest(f"{path}.content: is missing.")
+    if source.encoding != "base64":
+        return source.content.encode()
+    try:
+        return base64.b64decode(source.content, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest(f"{path}.content: is not valid base64.") from error
+
+
+def _target(source: Source, path: str) -> str:
+    """Where the file goes: the workspace is the only place in a sandbox that can be written."""
+    asked = source.target or ""
+    if not asked.strip("/") or asked.endswith("/") or "\0" in asked or ".." in asked.split("/"):
+        raise InvalidRequest(f"{path}.target: must be the path of a file below {WORKSPACE}.")
+    target = posixpath.normpath(asked)
+    if not target.startswith("/"):
+        return f"{WORKSPACE}/{target}"
+    target = "/" + target.lstrip("/")
+    if target.startswith("/.agents/"):
+        return WORKSPACE + target
+    if not target.startswith(f"{WORKSPACE}/"):
+        raise InvalidRequest(f"{path}.target: '{target}' does not lie below {WORKSPACE}.")
+    return target
+
+
+def _variables(asked: dict[str, str | VariableValue]) -> dict[str, str]:
+    variables = {name: _value(name, value) for name, value in asked.items()}
+    if sum(len(name) + len(value) for name, value in variables.items()) > MAX_VARIABLES_BYTES:
+        raise InvalidRequest(f"environment.env: is larger than {MAX_VARIABLES_BYTES} bytes.")
+    return variables
+
+
+def _value(name: str, value: str | VariableValue) -> str:
+    path = f"environment.env.{name[:80]}"
+    if not _VARIABLE.fullmatch(name):
+        raise InvalidRequest(f"{path}: a name has letters, digits and '_', no digit first.")
+    if isinstance(value, VariableValue):
+        if value.credential is not None:
+            raise InvalidRequest(f"{path}.credential: credentials are not supported yet.")
+        if value.value is None:
+            raise InvalidRequest(f"{path}.value: is missing.")
+        value = value.value
+    if "\0" in value or len(value.encode()) > MAX_VARIABLE_BYTES:
+        raise InvalidRequest(
+            f"{path}: a value has at most {MAX_VARIABLE_BYTES} bytes and no NUL character."
+        )
+    return value

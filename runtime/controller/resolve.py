@@ -1,0 +1,225 @@
+"""Turns a request into a plan: agent, model, tools, conversation, environment, limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from runtime.controller.directories import AgentDirectory, ModelCatalog, ToolOffers
+from runtime.controller.history import History, check_results, load_history
+from runtime.controller.placement import Placement, existing, fresh, named_environment
+from runtime.controller.plan import RunPlan
+from runtime.controller.refusals import check_request
+from runtime.controller.toolset import Toolset, agent_tools, model_tools
+from runtime.errors import InvalidRequest, ModelNotConfigured
+from runtime.schema.agents import AgentLimits, AgentSpec
+from runtime.schema.inputs import input_steps
+from runtime.schema.interactions import CreateInteraction, EnvironmentRequest, GenerationConfig
+from runtime.schema.model import Generation, ToolChoice
+from runtime.schema.protocol import RunLimits, RunSpec
+from runtime.schema.steps import FunctionResultStep, Step
+from runtime.store import Store
+
+_FORMATS = {"text", "image", "audio", "video"}
+_GENERATION_REFUSED = ("image_config", "speech_config", "transcription_config", "video_config")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A request with nothing left to look up."""
+
+    plan: RunPlan
+    agent: str | None
+    placement: Placement | None
+
+
+class Resolver:
+    """Looks up all that a request names."""
+
+    def __init__(
+        self, store: Store, agents: AgentDirectory, models: ModelCatalog, offers: ToolOffers
+    ) -> None:
+        self._store = store
+        self._agents = agents
+        self._models = models
+        self._offers = offers
+
+    async def resolve(
+        self, request: CreateInteraction, interaction_id: str, moment: datetime
+    ) -> Resolved:
+        """The plan of `request`.
+
+        Raises `InvalidRequest`, `NotFound` and `ModelNotConfigured`; nothing was changed then.
+        """
+        check_request(request)
+        agent = None if request.agent is None else self._agents.get(agent_name(request.agent))
+        model = self._model(request, agent)
+        history = await load_history(self._store, request.previous_interaction_id)
+        new = check_results(history.steps, input_steps(request.input))
+        tools = await self._tools(request, agent)
+        placement = await self._place(request, agent, tools, history, new, moment)
+        spec = RunSpec(
+            run_id=interaction_id,
+            model=model,
+            system_instruction=_instruction(request, agent),
+            history=[*history.steps, *new],
+            sandbox_tools=tools.sandbox,
+            relayed_tools=tools.relayed,
+            client_functions=tools.functions,
+            tool_choice=_tool_choice(request.generation_config, tools),
+            generation=agent.generation if agent else _generation(request.generation_config),
+            response_schema=_response_schema(request),
+            limits=_limits(request, agent.limits if agent else AgentLimits()),
+        )
+        plan = RunPlan(
+            interaction_id=interaction_id,
+            spec=spec,
+            environment=placement.plan if placement else None,
+        )
+        return Resolved(plan, agent.id if agent else None, placement)
+
+    def _model(self, request: CreateInteraction, agent: AgentSpec | None) -> str:
+        chosen = request.agent_config.model if request.agent_config else None
+        name = request.model or chosen or (agent.model if agent else None) or self._models.default
+        if name is None:
+            raise ModelNotConfigured(
+                "No model is configured. Name one as `models.default` in sandlot.yaml, or in the "
+                "call, such as 'agent_config': {'type': 'antigravity', 'model': 'script/inline'}."
+            )
+        name = name.removeprefix("models/")
+        self._models.check(name)
+        return name
+
+    async def _tools(self, request: CreateInteraction, agent: AgentSpec | None) -> Toolset:
+        if agent is not None:
+            return await agent_tools(agent, request.tools, self._offers)
+        has_environment = request.environment is not None
+        return await model_tools(request.tools, self._offers, has_environment=has_environment)
+
+    async def _place(
+        self,
+        request: CreateInteraction,
+        agent: AgentSpec | None,
+        tools: Toolset,
+        history: History,
+        new: list[Step],
+        moment: datetime,
+    ) -> Placement | None:
+        asked = request.environment
+        if asked is None and not tools.sandbox:
+            return None
+        named = named_environment(asked)
+        if asked is None:
+            named = await self._continued(history, new)
+        if named is not None:
+            return await existing(named, asked or EnvironmentRequest(), self._store)
+        return fresh(asked, agent, moment)
+
+    async def _continued(self, history: History, new: list[Step]) -> str | None:
+        """The environment of a run that goes on with the results of the caller's functions.
+
+        It is the same turn, so what the model did in its environment is still there.
+        """
+        previous = history.previous
+        if previous is None or previous.status != "requires_action":
+            return None
+        if not any(isinstance(step, FunctionResultStep) for step in new):
+            return None
+        if previous.environment_id is None:
+            return None
+        record = await self._store.environments.get(previous.environment_id)
+        return record.id if record and record.status == "active" else None
+
+
+def agent_name(asked: str) -> str:
+    """The id in `asked`, which may be a resource name such as `projects/…/agents/ID`."""
+    return asked.rpartition("agents/")[2] if "agents/" in asked else asked
+
+
+def _instruction(request: CreateInteraction, agent: AgentSpec | None) -> str | None:
+    """The agent's own words, then the caller's, which so have the last say."""
+    parts = [agent.instructions if agent else "", request.system_instruction or ""]
+    return "\n\n".join(part.strip() for part in parts if part.strip()) or None
+
+
+def _limits(request: CreateInteraction, own: AgentLimits) -> RunLimits:
+    asked = request.agent_config.max_total_tokens if request.agent_config else None
+    budgets = [limit for limit in (asked, own.max_total_tokens) if limit is not None]
+    return RunLimits(
+        max_steps=own.max_steps,
+        timeout_seconds=own.timeout_seconds,
+        max_total_tokens=min(budgets, default=None),
+        tool_timeout_seconds=own.tool_timeout_seconds,
+    )
+
+
+def _generation(config: GenerationConfig | None) -> Generation:
+    if config is None:
+        return Generation()
+    for name in _GENERATION_REFUSED:
+        if getattr(config, name) is not None:
+            raise InvalidRequest(f"generation_config.{name}: is not supported yet.")
+    return Generation(
+        temperature=config.temperature,
+        top_p=config.top_p,
+        seed=config.seed,
+        max_output_tokens=config.max_output_tokens,
+        stop_sequences=config.stop_sequences,
+        thinking_level=config.thinking_level,
+        thinking_summaries=config.thinking_summaries,
+    )
+
+
+def _tool_choice(config: GenerationConfig | None, tools: Toolset) -> ToolChoice:
+    asked = config.tool_choice if config else None
+    if asked is None:
+        return ToolChoice()
+    if isinstance(asked, str):
+        return ToolChoice(mode=asked)
+    path = "generation_config.tool_choice.allowed_tools.tools"
+    for name in asked.allowed_tools.tools or []:
+        if name not in tools.names:
+            raise InvalidRequest(f"{path}: there is no tool '{name}' in this call.")
+    return ToolChoice(mode=asked.allowed_tools.mode, names=asked.allowed_tools.tools)
+
+
+def _response_schema(request: CreateInteraction) -> dict[str, Any] | None:
+    mime = request.response_mime_type
+    if mime not in {None, "text/plain", "application/json"}:
+        raise InvalidRequest("response_mime_type: use 'application/json' or 'text/plain'.")
+    asked = request.response_format
+    if isinstance(asked, list):
+        if len(asked) != 1:
+            raise InvalidRequest("response_format: exactly one format is supported.")
+        asked = asked[0]
+    if asked is None:
+        return {"type": "object"} if mime == "application/json" else None
+    if asked.get("type") in _FORMATS:
+        return _format_schema(asked)
+    if mime != "application/json":
+        raise InvalidRequest(
+            "response_format: a plain JSON Schema needs 'response_mime_type': 'application/json'."
+        )
+    return asked
+
+
+def _format_schema(asked: dict[str, Any]) -> dict[str, Any] | None:
+    if asked["type"] != "text":
+        raise InvalidRequest(f"response_format.type: '{asked['type']}' is not supported.")
+    for name in asked.keys() - {"type", "mime_type", "schema"}:
+        raise InvalidRequest(f"Unknown parameter 'response_format.{name}'.")
+    schema = asked.get("schema")
+    if schema is not None and not isinstance(schema, dict):
+        raise InvalidRequest("response_format.schema: must be a JSON Schema, an object.")
+    match asked.get("mime_type"):
+        case "application/json":
+            return schema or {"type": "object"}
+        case None:
+            return schema
+        case "text/plain" if schema is None:
+            return None
+        case _:
+            raise InvalidRequest(
+                "response_format.mime_type: use 'application/json', or 'text/plain' without schema."
+            )

@@ -1,0 +1,118 @@
+"""Which tools a run has: the sandbox's, the caller's functions, those that the controller runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from runtime.controller.directories import ToolOffers
+from runtime.errors import InvalidRequest
+from runtime.schema.agents import AgentSpec
+from runtime.schema.interactions import (
+    BrowserTool,
+    CodeExecutionTool,
+    FilesystemTool,
+    FunctionTool,
+    Tool,
+)
+from runtime.schema.model import FunctionDeclaration
+from runtime.schema.sandbox_tools import SANDBOX_TOOLS, TOOL_GROUPS
+
+_RESERVED = {*SANDBOX_TOOLS, "google_search", "url_context"}
+_OPTIONAL = {"google_search", "url_context"}
+"""Defaults that an agent silently goes without where they are not configured."""
+_BARE_ENVIRONMENT = [*TOOL_GROUPS["code_execution"], *TOOL_GROUPS["filesystem"]]
+
+
+@dataclass(slots=True)
+class Toolset:
+    """The tools of one run."""
+
+    sandbox: list[str] = field(default_factory=list[str])
+    functions: list[FunctionDeclaration] = field(default_factory=list[FunctionDeclaration])
+    relayed: list[FunctionDeclaration] = field(default_factory=list[FunctionDeclaration])
+
+    @property
+    def names(self) -> list[str]:
+        """Every name that a model may call."""
+        declared = [tool.name for tool in [*self.functions, *self.relayed]]
+        return [*self.sandbox, *declared]
+
+
+async def agent_tools(agent: AgentSpec, asked: list[Tool] | None, offers: ToolOffers) -> Toolset:
+    """The tools of a call of `agent`; `asked` replaces its own, but for those on files.
+
+    Raises `InvalidRequest` for a tool that cannot be had.
+    """
+    if asked is not None:
+        files = [name for name in agent.sandbox_tools if name in TOOL_GROUPS["filesystem"]]
+        return await _asked(asked, files, offers)
+    tools = Toolset([*agent.sandbox_tools], [*agent.functions])
+    for tool in agent.other_tools:
+        offered = await offers.offer(tool)
+        if offered is None and tool.get("type") not in _OPTIONAL:
+            raise InvalidRequest(
+                f"The agent '{agent.id}' has a tool of type '{tool.get('type')}', which is not "
+                "supported yet."
+            )
+        tools.relayed += offered or []
+    return _checked(tools)
+
+
+async def model_tools(
+    asked: list[Tool] | None, offers: ToolOffers, *, has_environment: bool
+) -> Toolset:
+    """The tools of a call of a model. Raises `InvalidRequest` for a tool that cannot be had."""
+    if asked is None:
+        return Toolset([*_BARE_ENVIRONMENT] if has_environment else [])
+    files = TOOL_GROUPS["filesystem"] if has_environment else []
+    return await _asked(asked, files, offers)
+
+
+async def _asked(asked: list[Tool], files: list[str], offers: ToolOffers) -> Toolset:
+    tools = Toolset([*files])
+    for index, tool in enumerate(asked):
+        match tool:
+            case CodeExecutionTool() | FilesystemTool() | BrowserTool():
+                tools.sandbox += TOOL_GROUPS[tool.type]
+            case FunctionTool():
+                tools.functions.append(_declaration(tool, f"tools[{index}]"))
+            case _:
+                wire = tool.model_dump(exclude_none=True)
+                tools.relayed += await _offered(wire, f"tools[{index}]", offers)
+    # In the order of the schema, so that prompts do not change with the order of a request.
+    tools.sandbox = [name for name in SANDBOX_TOOLS if name in tools.sandbox]
+    return _checked(tools)
+
+
+async def _offered(
+    wire: dict[str, Any], path: str, offers: ToolOffers
+) -> list[FunctionDeclaration]:
+    offered = await offers.offer(wire)
+    if offered is None:
+        raise InvalidRequest(f"{path}: the tool '{wire['type']}' is not configured here.")
+    return offered
+
+
+def _declaration(tool: FunctionTool, path: str) -> FunctionDeclaration:
+    if tool.name in _RESERVED:
+        raise InvalidRequest(f"{path}.name: '{tool.name}' is the name of a built-in tool.")
+    if tool.defer_loading:
+        raise InvalidRequest(f"{path}.defer_loading: is not supported yet.")
+    if tool.short_description is not None:
+        raise InvalidRequest(f"{path}.short_description: is not supported yet.")
+    parameters = {"type": "object", **(tool.parameters or {})}
+    if parameters["type"] not in {"object", "OBJECT"}:
+        raise InvalidRequest(f"{path}.parameters: must be a JSON Schema of type 'object'.")
+    parameters["type"] = "object"
+    return FunctionDeclaration(
+        name=tool.name, description=tool.description or "", parameters=parameters
+    )
+
+
+def _checked(tools: Toolset) -> Toolset:
+    names = tools.names
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InvalidRequest(f"tools: there are two tools with the name '{twice}'.")
+    return tools

@@ -8,8 +8,9 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
+from runtime.controller.folding import steps_of
 from runtime.errors import InvalidRequest, NotFound
-from runtime.schema.events import SETTLED, fold
+from runtime.schema.events import SETTLED
 from runtime.schema.inputs import input_steps
 from runtime.schema.steps import STEP, FunctionCallStep, FunctionResultStep, Step, as_result
 from runtime.store import InteractionRecord, InteractionSummary, Store
@@ -76,7 +77,7 @@ async def wire_steps(store: Store, record: InteractionRecord) -> list[dict[str, 
     """The model's own steps, from the snapshot where there is one, else from the log."""
     if record.steps is not None:
         return record.steps
-    return fold(await store.events.all(record.summary.id))
+    return steps_of(await store.events.all(record.summary.id))
 
 
 def check_results(history: list[Step], new: list[Step]) -> list[Step]:

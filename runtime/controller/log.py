@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from datetime import datetime
 from typing import Any
 
 from runtime import clock
+from runtime.controller.folding import steps_of
 from runtime.controller.signals import Signals
 from runtime.controller.views import interaction_head
 from runtime.errors import NotFound
-from runtime.schema.events import SETTLED, fold
+from runtime.schema.events import SETTLED
 from runtime.schema.protocol import Fault
 from runtime.schema.usage import Usage
 from runtime.store import InteractionSummary, Progress, Settlement, Store
@@ -52,32 +54,16 @@ class EventLog:
         """
         if status not in SETTLED:
             raise ValueError(f"{status} is not a status in which a run can end")
-        while True:
-            summary = await self._store.interactions.summary(interaction_id)
-            if summary is None or summary.settled_at is not None:
-                return False
-            if await self._settle(summary, status, usage, error):
-                self._grown.ring(interaction_id)
-                self._settled.ring(interaction_id)
-                return True
-
-    async def _settle(
-        self, summary: InteractionSummary, status: str, usage: Usage | None, error: Fault | None
-    ) -> bool:
-        page = await self._store.events.page(summary.id, 0, summary.last_seq)
-        if page is None:
-            return False
-        steps = fold([event for _, event in page.events])
-        total = usage.model_dump(exclude_none=True) if usage else summary.usage
-        total = {**Usage().model_dump(exclude_none=True), **(total or {})}
-        fault = error.model_dump() if error else None
         moment = clock.now()
-        head = interaction_head(summary, status=status, updated=moment, usage=total, error=fault)
-        last: list[Event] = [{"event_type": "interaction.completed", "interaction": head}]
-        if fault is not None:
-            last.insert(0, {"event_type": "error", "error": fault})
-        settlement = Settlement(status, total, fault, steps, len(steps), last)
-        return await self._store.journal.settle(summary.id, summary.last_seq, settlement, moment)
+
+        def conclude(summary: InteractionSummary, events: list[Event]) -> Settlement:
+            return _settlement(summary, events, status, usage, error, moment)
+
+        if not await self._store.journal.settle(interaction_id, conclude, moment):
+            return False
+        self._grown.ring(interaction_id)
+        self._settled.ring(interaction_id)
+        return True
 
     async def forget(self, interaction_id: str) -> bool:
         """Delete a settled interaction with its log; False when there is none.
@@ -121,6 +107,25 @@ class EventLog:
                 if summary is None or summary.settled_at is not None:
                     return
                 await bell.wait()
+
+
+def _settlement(
+    summary: InteractionSummary,
+    events: list[Event],
+    status: str,
+    usage: Usage | None,
+    error: Fault | None,
+    moment: datetime,
+) -> Settlement:
+    steps = steps_of(events)
+    counted = usage.model_dump(exclude_none=True) if usage else summary.usage
+    total = {**Usage().model_dump(exclude_none=True), **(counted or {})}
+    fault = error.model_dump() if error else None
+    head = interaction_head(summary, status=status, updated=moment, usage=total, error=fault)
+    last: list[Event] = [{"event_type": "interaction.completed", "interaction": head}]
+    if fault is not None:
+        last.insert(0, {"event_type": "error", "error": fault})
+    return Settlement(status, total, fault, steps, len(steps), last)
 
 
 def progress_of(events: list[Event]) -> Progress:

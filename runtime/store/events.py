@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from runtime.store.database import Database
 from runtime.store.tables import events as table
@@ -21,6 +21,12 @@ class EventPage:
     events: list[tuple[int, Event]]
     last_seq: int
     settled: bool
+
+
+def select_log(interaction_id: str) -> Select[Any]:
+    """Every event of a log, in order."""
+    statement = select(table.c.body).where(table.c.interaction_id == interaction_id)
+    return statement.order_by(table.c.seq)
 
 
 class Events:
@@ -47,13 +53,8 @@ class Events:
 
     async def all(self, interaction_id: str) -> list[Event]:
         """Every event of a log, in order; empty when there is no such log."""
-        statement = (
-            select(table.c.body)
-            .where(table.c.interaction_id == interaction_id)
-            .order_by(table.c.seq)
-        )
         async with self._database.read() as connection:
-            return list((await connection.execute(statement)).scalars())
+            return list((await connection.execute(select_log(interaction_id))).scalars())
 
 
 def _page(interaction_id: str, after: int, limit: int) -> Any:

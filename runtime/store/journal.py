@@ -6,12 +6,12 @@ together with its row, under the row of the interaction; a settled interaction t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Select, Update, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from runtime.errors import Conflict, NotFound, StorageFull
@@ -19,8 +19,13 @@ from runtime.store import idempotency
 from runtime.store.ballast import Ballast
 from runtime.store.database import Database
 from runtime.store.environments import EnvironmentRecord, insert_environment
-from runtime.store.events import Event
-from runtime.store.interactions import InteractionRecord
+from runtime.store.events import Event, select_log
+from runtime.store.interactions import (
+    InteractionRecord,
+    InteractionSummary,
+    select_summary,
+    summary_of,
+)
 from runtime.store.tables import environments, events, interactions
 
 
@@ -56,6 +61,10 @@ class Settlement:
     step_count: int
     events: list[Event]
     """The last ones of the log."""
+
+
+Conclude = Callable[[InteractionSummary, list[Event]], Settlement]
+"""Says how an interaction with this log ended."""
 
 
 class Journal:
@@ -113,53 +122,41 @@ class Journal:
             await _insert_events(connection, interaction_id, last - len(new) + 1, new, moment)
         return int(last)
 
-    async def settle(
-        self, interaction_id: str, seen: int, settlement: Settlement, moment: datetime
-    ) -> bool:
-        """End an interaction whose last event is number `seen`.
+    async def settle(self, interaction_id: str, conclude: Conclude, moment: datetime) -> bool:
+        """End a running interaction as `conclude` says, which sees its whole log.
 
-        False when it has settled already or has more events; then nothing is written. On a full
-        disk the reserve is used, and the steps are left out when even that is too small.
+        False when it has settled already or is not there; then nothing is written. On a full disk
+        the reserve is used, and the steps are left out when even that is too small.
         """
         try:
-            return await self._settle(interaction_id, seen, settlement, moment, settlement.steps)
+            return await self._settle(interaction_id, conclude, moment)
         except StorageFull:
             self._ballast.drop()
         try:
-            return await self._settle(interaction_id, seen, settlement, moment, settlement.steps)
+            return await self._settle(interaction_id, conclude, moment)
         except StorageFull:
-            return await self._settle(interaction_id, seen, settlement, moment, None)
+            return await self._settle(interaction_id, conclude, moment, keep_steps=False)
 
     async def _settle(
         self,
         interaction_id: str,
-        seen: int,
-        settlement: Settlement,
+        conclude: Conclude,
         moment: datetime,
-        steps: list[dict[str, Any]] | None,
+        *,
+        keep_steps: bool = True,
     ) -> bool:
-        statement = (
-            update(interactions)
-            .where(
-                interactions.c.id == interaction_id,
-                interactions.c.settled_at.is_(None),
-                interactions.c.last_seq == seen,
-            )
-            .values(
-                status=settlement.status,
-                usage=settlement.usage,
-                error=settlement.error,
-                steps=steps,
-                step_count=settlement.step_count,
-                last_seq=seen + len(settlement.events),
-                updated=moment,
-                settled_at=moment,
-            )
-        )
+        # All in one transaction: nothing can be appended between the look at the log and its end.
         async with self._database.write() as connection:
-            if (await connection.execute(statement)).rowcount != 1:
+            row = (await connection.execute(_running(interaction_id))).one_or_none()
+            if row is None:
                 return False
-            await _insert_events(connection, interaction_id, seen + 1, settlement.events, moment)
+            log = list((await connection.execute(select_log(interaction_id))).scalars())
+            summary = summary_of(row)
+            settlement = conclude(summary, log)
+            steps = settlement.steps if keep_steps else None
+            await connection.execute(_end(summary, settlement, steps, moment))
+            first = summary.last_seq + 1
+            await _insert_events(connection, interaction_id, first, settlement.events, moment)
         return True
 
     async def forget(self, interaction_id: str) -> bool:
@@ -177,6 +174,34 @@ class Journal:
             if (await connection.execute(running)).first() is None:
                 return False
         raise Conflict(f"The interaction {interaction_id} is running; cancel it first.")
+
+
+def _running(interaction_id: str) -> Select[Any]:
+    return (
+        select_summary(interaction_id).where(interactions.c.settled_at.is_(None)).with_for_update()
+    )
+
+
+def _end(
+    summary: InteractionSummary,
+    settlement: Settlement,
+    steps: list[dict[str, Any]] | None,
+    moment: datetime,
+) -> Update:
+    return (
+        update(interactions)
+        .where(interactions.c.id == summary.id)
+        .values(
+            status=settlement.status,
+            usage=settlement.usage,
+            error=settlement.error,
+            steps=steps,
+            step_count=settlement.step_count,
+            last_seq=summary.last_seq + len(settlement.events),
+            updated=moment,
+            settled_at=moment,
+        )
+    )
 
 
 def _row(record: InteractionRecord) -> dict[str, Any]:

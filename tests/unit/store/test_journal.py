@@ -7,7 +7,16 @@ import pytest
 
 from runtime.clock import now
 from runtime.errors import Conflict, NotFound
-from runtime.store import AlreadyClaimed, Beginning, Claim, Progress, Settlement, Store
+from runtime.store import (
+    AlreadyClaimed,
+    Beginning,
+    Claim,
+    InteractionSummary,
+    Progress,
+    Settlement,
+    Store,
+)
+from runtime.store.journal import Conclude
 from tests.unit.store.records import CREATED, beginning, environment, record
 
 pytestmark = pytest.mark.anyio
@@ -15,7 +24,7 @@ pytestmark = pytest.mark.anyio
 END: dict[str, Any] = {"event_type": "interaction.completed", "interaction": {}}
 
 
-def settlement(status: str = "completed", **changes: Any) -> Settlement:
+def settlement(status: str = "completed", **changes: Any) -> Conclude:
     values: dict[str, Any] = {
         "status": status,
         "usage": {"total_tokens": 3},
@@ -24,7 +33,7 @@ def settlement(status: str = "completed", **changes: Any) -> Settlement:
         "step_count": 1,
         "events": [END],
     }
-    return Settlement(**{**values, **changes})
+    return lambda _summary, _log: Settlement(**{**values, **changes})
 
 
 async def test_what_began_reads_back(store: Store) -> None:
@@ -75,9 +84,8 @@ async def test_append_records_progress_and_keeps_what_it_does_not_name(store: St
 
 async def test_settling_happens_once(store: Store) -> None:
     await store.journal.begin(beginning("int_1"))
-    assert await store.journal.settle("int_1", 1, settlement(), now())
-    assert not await store.journal.settle("int_1", 1, settlement("failed"), now())
-    assert not await store.journal.settle("int_1", 2, settlement("failed"), now())
+    assert await store.journal.settle("int_1", settlement(), now())
+    assert not await store.journal.settle("int_1", settlement("failed"), now())
     found = await store.interactions.get("int_1")
     assert found is not None
     assert found.summary.status == "completed"
@@ -90,7 +98,7 @@ async def test_racing_settlements_have_one_winner(store: Store) -> None:
     won: list[str] = []
 
     async def settle(status: str) -> None:
-        if await store.journal.settle("int_1", 1, settlement(status), now()):
+        if await store.journal.settle("int_1", settlement(status), now()):
             won.append(status)
 
     async with anyio.create_task_group() as group:
@@ -102,16 +110,34 @@ async def test_racing_settlements_have_one_winner(store: Store) -> None:
     assert len(await store.events.all("int_1")) == 2
 
 
-async def test_settling_is_refused_when_more_was_appended(store: Store) -> None:
+async def test_who_settles_sees_the_whole_log(store: Store) -> None:
     await store.journal.begin(beginning("int_1"))
     await store.journal.append("int_1", [{"n": 1}], now())
-    assert not await store.journal.settle("int_1", 1, settlement(), now())
-    assert await store.journal.settle("int_1", 2, settlement(), now())
+    seen: list[dict[str, Any]] = []
+
+    def conclude(found: InteractionSummary, log: list[dict[str, Any]]) -> Settlement:
+        seen.extend(log)
+        assert found.last_seq == 2
+        return settlement()(found, log)
+
+    assert await store.journal.settle("int_1", conclude, now())
+    assert seen == [CREATED, {"n": 1}]
+
+
+async def test_a_conclusion_that_fails_settles_nothing(store: Store) -> None:
+    await store.journal.begin(beginning("int_1"))
+
+    def conclude(_found: InteractionSummary, _log: list[dict[str, Any]]) -> Settlement:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await store.journal.settle("int_1", conclude, now())
+    assert await store.journal.settle("int_1", settlement(), now())
 
 
 async def test_a_closed_log_takes_nothing(store: Store) -> None:
     await store.journal.begin(beginning("int_1"))
-    await store.journal.settle("int_1", 1, settlement(), now())
+    await store.journal.settle("int_1", settlement(), now())
     with pytest.raises(Conflict, match=r"int_1 has ended \(completed\)"):
         await store.journal.append("int_1", [{"n": 1}], now())
     assert len(await store.events.all("int_1")) == 2
@@ -161,7 +187,7 @@ async def test_forgetting_takes_the_log_and_the_key_along(store: Store) -> None:
     await store.journal.begin(Beginning(record("int_1"), CREATED, claim=claim))
     with pytest.raises(Conflict, match="cancel it first"):
         await store.journal.forget("int_1")
-    await store.journal.settle("int_1", 1, settlement(), now())
+    await store.journal.settle("int_1", settlement(), now())
     assert await store.journal.forget("int_1")
     assert not await store.journal.forget("int_1")
     assert await store.events.all("int_1") == []
@@ -194,7 +220,7 @@ async def test_a_cancelled_writer_leaves_a_whole_log(store: Store) -> None:
 async def test_pages_run_newest_first_and_filter(store: Store) -> None:
     for number in range(5):
         await store.journal.begin(beginning(f"int_{number}"))
-    await store.journal.settle("int_3", 1, settlement("failed"), now())
+    await store.journal.settle("int_3", settlement("failed"), now())
     newest = await store.interactions.page(limit=2)
     assert [found.id for found in newest] == ["int_4", "int_3"]
     older = await store.interactions.page(limit=9, before="int_3")
@@ -209,5 +235,5 @@ async def test_only_answered_unstored_interactions_are_forgettable(store: Store)
     await store.journal.begin(beginning("int_2", store=False))
     await store.journal.begin(beginning("int_3"))
     for name in ("int_2", "int_3"):
-        await store.journal.settle(name, 1, settlement(), now())
+        await store.journal.settle(name, settlement(), now())
     assert await store.interactions.forgettable() == ["int_2"]

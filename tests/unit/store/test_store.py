@@ -139,7 +139,7 @@ async def test_a_full_database_refuses_work_but_still_records_ends(tmp_path: Pat
         assert page is not None
         assert page.last_seq == 1
         steps = [{"type": "model_output", "text": "x" * 100_000}]
-        assert await store.journal.settle("int_1", 1, settlement(steps=steps), now())
+        assert await store.journal.settle("int_1", settlement(steps=steps), now())
         found = await store.interactions.get("int_1")
         assert found is not None
         assert found.summary.status == "completed"

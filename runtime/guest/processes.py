@@ -13,7 +13,7 @@ from runtime.guest.nursery import NurseryClient
 from runtime.guest.roles import HANDS, Role
 
 CLOSE_SECONDS = 2.0
-_FOR_BROWSER = frozenset({"read_page_file", "write_page_file"})
+_FOR_BROWSER = frozenset({"read_page_file", "write_page_file", "append_page_file"})
 """What the browser's process may ask of the hands."""
 
 

@@ -1,0 +1,154 @@
+"""Routes of environments and their files."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict
+from starlette.types import Receive, Scope, Send
+
+from runtime import clock
+from runtime.controller.environments import EnvironmentService
+from runtime.store.environments import EnvironmentRecord
+
+MAX_PAGE = 1000
+TAR = "application/x-tar"
+INERT_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "Cache-Control": "no-store",
+}
+"""What an agent made is served so that it cannot act as a page of ours."""
+
+
+class FileQuery(BaseModel):
+    """How files are asked for."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    alt: str | None = None
+    """`media` for the bytes."""
+    recursive: bool = False
+    """Everything below a folder, not only its entries."""
+    page_size: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 200
+    page_token: str | None = None
+
+
+def environment_view(record: EnvironmentRecord) -> dict[str, Any]:
+    """The environment as the wire shows it."""
+    shown: dict[str, Any] = {
+        "id": record.id,
+        "object": "environment",
+        "status": record.status,
+        "created": clock.rfc3339(record.created),
+        "updated": clock.rfc3339(record.updated),
+        "last_accessed": clock.rfc3339(record.last_used),
+        "network": record.network if record.network is not None else "disabled",
+    }
+    if record.sources:
+        shown["sources"] = record.sources
+    return shown
+
+
+def environments_router(environments: EnvironmentService) -> APIRouter:
+    """List, get and delete environments; list and download their files."""
+    router = APIRouter(tags=["environments"])
+
+    @router.get("/environments")
+    async def list_environments(
+        page_size: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+        page_token: str | None = None,
+    ) -> dict[str, Any]:
+        """Environments, newest first."""
+        rows = await environments.page(page_size + 1, page_token)
+        listed: dict[str, Any] = {
+            "environments": [environment_view(row) for row in rows[:page_size]]
+        }
+        if len(rows) > page_size:
+            listed["next_page_token"] = rows[page_size - 1].id
+        return listed
+
+    @router.get("/environments/{environment_id}")
+    async def get_environment(environment_id: str) -> dict[str, Any]:
+        """One environment."""
+        return environment_view(await environments.get(environment_id))
+
+    @router.delete("/environments/{environment_id}")
+    async def delete_environment(environment_id: str) -> dict[str, Any]:
+        """Delete an environment and its files; interactions that used it stay."""
+        await environments.delete(environment_id)
+        return {}
+
+    @router.get("/environments/{environment_id}/files", response_class=Response)
+    async def list_root_files(
+        environment_id: str, query: Annotated[FileQuery, Query()]
+    ) -> Response:
+        """The entries of the root folder; with `alt=media` a tar of them."""
+        return await _files(environments, environment_id, "", query)
+
+    @router.get("/environments/{environment_id}/files/{path:path}", response_class=Response)
+    async def list_or_download_files(
+        environment_id: str, path: str, query: Annotated[FileQuery, Query()]
+    ) -> Response:
+        """A file's entry or a folder's entries; with `alt=media` the bytes, of a folder as tar."""
+        return await _files(environments, environment_id, path, query)
+
+    return router
+
+
+async def _files(
+    environments: EnvironmentService, environment_id: str, path: str, query: FileQuery
+) -> Response:
+    path = path.strip("/") if path not in ("", ".", "/") else ""
+    if query.alt != "media":
+        arguments = query.model_dump(exclude={"alt"}, exclude_none=True)
+        listed = await environments.list_files(environment_id, {"path": path, **arguments})
+        return JSONResponse(listed)
+    return await _download(environments, environment_id, path, query.recursive)
+
+
+async def _download(
+    environments: EnvironmentService, environment_id: str, path: str, recursive: bool
+) -> Response:
+    found = await environments.list_files(environment_id, {"path": path, "stat": True})
+    is_folder = found["type"] == "directory"
+    operation = "read_tar" if is_folder else "read_file"
+    arguments: dict[str, Any] = {"path": path}
+    if is_folder:
+        arguments["recursive"] = recursive
+    stack = AsyncExitStack()
+    download = environments.download(environment_id, operation, arguments)
+    info, chunks = await stack.enter_async_context(download)
+    name = (path.rsplit("/", 1)[-1] or environment_id) + (".tar" if is_folder else "")
+    headers = {**INERT_HEADERS, "Content-Disposition": disposition(name)}
+    if "size_bytes" in info:
+        headers["Content-Length"] = str(info["size_bytes"])
+    mime_type = TAR if is_folder else str(info.get("mime_type") or "application/octet-stream")
+    return OwnedStream(stack, chunks, headers=headers, media_type=mime_type)
+
+
+class OwnedStream(StreamingResponse):
+    """A streamed answer that closes what it reads from, also when the client never reads."""
+
+    def __init__(self, stack: AsyncExitStack, chunks: AsyncIterator[bytes], **more: Any) -> None:
+        super().__init__(chunks, **more)
+        self._stack = stack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer."""
+        async with self._stack:
+            await super().__call__(scope, receive, send)
+
+
+def disposition(name: str) -> str:
+    """A `Content-Disposition` that no name can break out of (RFC 6266)."""
+    plain = "".join(
+        c if c.isascii() and c.isprintable() and c not in '"\\%;' else "_" for c in name
+    )
+    encoded = quote(name.encode("utf-8", "replace"))
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"

@@ -1,0 +1,1 @@
+"""The command line `sandlot`, and the place where all parts are put together."""

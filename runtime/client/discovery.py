@@ -98,12 +98,12 @@ def is_locked(path: Path) -> bool:
 
 def running_controller(folder: StateFolder) -> RunningController | None:
     """The controller that lives on `folder` and has said where it listens, or None."""
-    if not is_locked(folder.lock_file):
-        return None
     try:
-        return _read_address(json.loads(folder.address_file.read_text(encoding="utf-8")))
+        record = json.loads(folder.address_file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
+    # The lock comes second: asking for it while a controller starts would stand in its way.
+    return _read_address(record) if is_locked(folder.lock_file) else None
 
 
 def _read_address(record: Any) -> RunningController | None:

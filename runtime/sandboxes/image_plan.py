@@ -32,7 +32,7 @@ _STEP_NAMES = {
     "COPY --from=build / /": "flattening into one layer",
     "COPY runtime/ /opt/sandlot/lib/runtime/": "copying the guest",
 }
-_DISK_FULL = ("no space left on device", "not enough free space", "disk quota exceeded")
+_DISK_FULL = ("no space left on device", "enough free space", "disk quota exceeded")
 _CAUSES: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("certificate verify failed", "certificate is not trusted", "certificate verification"),

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wire_controller import KEY, Wire, numbered, serving, step_events
 
 from runtime import errors
 from runtime.client import AsyncClient, Client, ControllerUnreachable
@@ -17,6 +16,7 @@ from runtime.client.discovery import discover, find_key, running_controller, sta
 from runtime.client.records import Interaction
 from runtime.client.requests import create_body
 from runtime.client.stream import read_event
+from tests.support.wire_controller import KEY, Wire, numbered, serving, step_events
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from runtime.cli.commands import app
 from tests.support.wire_controller import Wire
 from tests.unit.cli.conftest import Shell
 

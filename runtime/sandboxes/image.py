@@ -9,7 +9,7 @@ import subprocess
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -220,7 +220,7 @@ class _Build:
             self._line(text)
 
     def _say(self, step: plan.BuildStep) -> None:
-        self._at = step
+        self._at = replace(step, what=step.what or self._at.what)
         self._of_step.clear()
         self._report("")
 

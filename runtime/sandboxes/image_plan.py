@@ -30,7 +30,7 @@ _STEP_NAMES = {
     "RUN sh /steps/guest": "installing what the guest needs",
     "RUN sh /steps/finish": "making users and caches, cleaning up",
     "COPY --from=build / /": "flattening into one layer",
-    "COPY runtime/ /opt/sandlot/lib/runtime/": "copying the guest",
+    "COPY runtime/ /opt/sandlot/lib/runtime/": "adding the guest",
 }
 _DISK_FULL = ("no space left on device", "enough free space", "disk quota exceeded")
 _CAUSES: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -94,6 +94,7 @@ class BuildStep:
     number: int
     total: int
     what: str
+    """Empty for the small steps, which belong to what came before."""
 
 
 def content_hash(files: Iterable[ContextFile], base: str) -> str:
@@ -149,9 +150,7 @@ def parse_step(line: str) -> BuildStep | None:
     match = _STEP.match(line)
     if match is None:
         return None
-    instruction = match[3].strip()
-    what = _STEP_NAMES.get(instruction, instruction.splitlines()[0] if instruction else "")
-    return BuildStep(int(match[1]), int(match[2]), what[:100])
+    return BuildStep(int(match[1]), int(match[2]), _STEP_NAMES.get(match[3].strip(), ""))
 
 
 def is_disk_full(text: str) -> bool:

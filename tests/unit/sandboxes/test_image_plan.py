@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -85,10 +86,16 @@ def test_steps_have_names_for_people() -> None:
     assert step.what.startswith("installing the packages of Debian")
 
 
-def test_an_unknown_step_is_called_by_its_instruction() -> None:
+def test_a_small_step_belongs_to_what_came_before() -> None:
     step = parse_step("Step 1/2 : ENV A=1 \\\n    B=2")
     assert step is not None
-    assert step.what == "ENV A=1 \\"
+    assert (step.number, step.what) == (1, "")
+
+
+def test_every_named_step_is_one_of_the_recipe() -> None:
+    recipe = (Path(__file__).parents[3] / "sandbox-image/Dockerfile").read_text("utf-8")
+    named = [parse_step(f"Step 1/1 : {line}") for line in recipe.splitlines()]
+    assert len([step for step in named if step and step.what]) == 6
 
 
 @pytest.mark.parametrize("line", ["", " ---> 4233b57ddbf7", "Get:1 Step 1/2 : x", "Step 1 of 2"])

@@ -2,7 +2,8 @@
 
 SandlotError
 ├── InvalidRequest            400 invalid_request
-│   └── PayloadTooLarge       413 request_too_large
+│   ├── PayloadTooLarge       413 request_too_large
+│   └── UnsupportedMediaType  415 unsupported_media_type
 ├── Unauthenticated           401 unauthenticated
 ├── PermissionDenied          403 permission_denied
 ├── NotFound                  404 not_found
@@ -62,6 +63,13 @@ class PayloadTooLarge(InvalidRequest):
 
     code = "request_too_large"
     http_status = 413
+
+
+class UnsupportedMediaType(InvalidRequest):
+    """The request body is of a kind that is not understood."""
+
+    code = "unsupported_media_type"
+    http_status = 415
 
 
 class Unauthenticated(SandlotError):
@@ -233,7 +241,7 @@ class StorageUnavailable(SandlotError):
 
 
 class NotImplementedYet(SandlotError):
-    """This part of the API is not implemented."""
+    """Sandlot does not implement that part of the API."""
 
     code = "unimplemented"
     http_status = 501

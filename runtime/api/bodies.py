@@ -1,0 +1,162 @@
+"""Request bodies: bounded while they arrive, strict JSON when they are there."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+import anyio
+import anyio.to_thread
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from runtime.api.services import services_of
+from runtime.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+
+MAX_DEPTH = 100
+_DISCARD_FACTOR = 8
+_DISCARD_SECONDS = 30.0
+_BIG = 1024 * 1024
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+async def read_json(request: Request) -> Any:
+    """The JSON value in the body.
+
+    Raises `InvalidRequest`, `PayloadTooLarge`, `UnsupportedMediaType`.
+    """
+    body = await _read(request)
+    if not body:
+        raise InvalidRequest("The body is empty; a JSON object is expected.")
+    _check_type(request)
+    if len(body) > _BIG:
+        return await anyio.to_thread.run_sync(parse_json, body)
+    return parse_json(body)
+
+
+async def read_optional_json(request: Request) -> Any:
+    """The JSON value in the body, or None where there is no body. Raises as `read_json`."""
+    body = await _read(request)
+    if not body:
+        return None
+    _check_type(request)
+    return parse_json(body)
+
+
+def parse_json(body: bytes) -> Any:
+    """A JSON value as RFC 8259 has it, each name once. Raises `InvalidRequest`."""
+    try:
+        text = body.decode("utf-8")
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float
+        )
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("The body is not valid UTF-8.") from error
+    except RecursionError as error:
+        raise InvalidRequest(_TOO_DEEP) from error
+    except ValueError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}.") from error
+    _check_depth(value, body)
+    _check_unicode(value, body)
+    return value
+
+
+async def _read(request: Request) -> bytes:
+    limit = services_of(request).settings.max_body_bytes
+    body = bytearray()
+    size = 0
+    try:
+        with anyio.move_on_after(None) as scope:
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size <= limit:
+                    body += chunk
+                    continue
+                # Most clients read the answer only after they have sent everything.
+                body.clear()
+                if size > limit * _DISCARD_FACTOR:
+                    break
+                if scope.deadline == math.inf:
+                    scope.deadline = anyio.current_time() + _DISCARD_SECONDS
+    except ClientDisconnect as error:
+        raise InvalidRequest("The body ended early.") from error
+    if size > limit:
+        raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
+    return bytes(body)
+
+
+def _check_type(request: Request) -> None:
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("Compressed bodies are not supported.")
+    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    if kind.strip().lower() != "application/json":
+        raise UnsupportedMediaType("The body must be JSON: send 'Content-Type: application/json'.")
+    charset = parameters.lower().replace('"', "").replace(" ", "")
+    if charset not in {"", "charset=utf-8", "charset=utf8"}:
+        raise UnsupportedMediaType("The body must be UTF-8.")
+
+
+_TOO_DEEP = f"The body is nested deeper than {MAX_DEPTH} levels."
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name '{twice[:80]}' stands twice in one object")
+    return found
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return value
+
+
+def _check_depth(value: Any, body: bytes) -> None:
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [child for parent in level for child in _children(parent)]
+        if not level:
+            return
+    raise InvalidRequest(_TOO_DEEP)
+
+
+def _check_unicode(value: Any, body: bytes) -> None:
+    if not _SURROGATE.search(body):
+        return
+    level = [value]
+    while level:
+        for item in level:
+            names = [*item] if isinstance(item, dict) else [item]
+            for text in names:
+                if isinstance(text, str):
+                    _check_text(text)
+        level = [child for parent in level for child in _members(parent)]
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest("The body holds half a surrogate pair, which is no text.") from error
+
+
+def _members(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _children(value: Any) -> list[Any]:
+    return [child for child in _members(value) if isinstance(child, dict | list)]

@@ -1,0 +1,139 @@
+"""Errors on the wire: one JSON envelope for all of them, never a stack trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from runtime.errors import Internal, SandlotError
+from runtime.ids import new_id
+from runtime.schema.resources import ErrorBody
+
+log = structlog.get_logger(__name__)
+
+_CODES = {
+    400: "invalid_request",
+    401: "unauthenticated",
+    403: "permission_denied",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "request_too_large",
+    415: "unsupported_media_type",
+}
+_RETRY_SECONDS = "2"
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a route, for the OpenAPI document."""
+    return {status: {"model": ErrorBody} for status in (*statuses, 401, 403, 500)}
+
+
+def envelope(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """An answer with the error object."""
+    return JSONResponse(
+        {"error": {"code": code, "message": message}}, status, headers=dict(headers or {})
+    )
+
+
+def fault_response(error: SandlotError) -> JSONResponse:
+    """The answer that `error` means."""
+    headers: dict[str, str] = {}
+    if error.http_status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.retryable:
+        headers["Retry-After"] = _RETRY_SECONDS
+    message = error.message.encode("utf-8", "replace").decode()
+    return envelope(error.http_status, error.code, message, headers)
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Turn what routes raise into answers."""
+
+    async def fault(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, SandlotError)
+        if error.http_status >= 500:
+            log.warning("request failed", code=error.code, message=error.message)
+        return fault_response(error)
+
+    async def refused(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        code = _CODES.get(error.status_code, "invalid_request")
+        return envelope(error.status_code, code, _sentence(error), error.headers)
+
+    async def invalid(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return envelope(400, "invalid_request", _explain(error))
+
+    app.add_exception_handler(SandlotError, fault)
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(RequestValidationError, invalid)
+
+
+def _sentence(error: HTTPException) -> str:
+    match error.status_code:
+        case 404:
+            return "There is nothing at this address; see /docs."
+        case 405:
+            return "This address does not take this method."
+        case _:
+            return str(error.detail)
+
+
+def _explain(error: RequestValidationError) -> str:
+    found: list[str] = []
+    for detail in error.errors():
+        name = ".".join(str(part) for part in detail["loc"][1:])
+        found.append(f"{name}: {detail['msg'][:1].lower()}{detail['msg'][1:]}.")
+    return " ".join(found)
+
+
+class LastResort:
+    """Answers what no handler took: 500 with a number that the log knows too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            answer = _unexpected(error, scope)
+            if started:
+                # The status is out; closing the connection is the only honest end.
+                raise
+            await answer(scope, receive, send)
+
+
+def _unexpected(error: Exception, scope: Scope) -> JSONResponse:
+    cause = _only(error)
+    if isinstance(cause, SandlotError):
+        return fault_response(cause)
+    number = new_id("error")
+    log.exception("request failed", error_id=number, method=scope["method"], path=scope["path"])
+    return fault_response(Internal(f"Sandlot made a mistake; its log says more under {number}."))
+
+
+def _only(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,173 @@
+"""Routes of interactions."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from runtime.api.auth import presented_keys
+from runtime.api.bodies import read_json
+from runtime.api.faults import documented
+from runtime.api.services import Services, ServicesDep
+from runtime.api.stream import EventStream
+from runtime.api.waiting import while_connected
+from runtime.controller.interactions import Accepted, request_hash
+from runtime.errors import InvalidRequest, NotFound
+from runtime.schema import resources
+from runtime.schema.events import SETTLED
+from runtime.schema.interactions import CreateInteraction
+
+router = APIRouter(tags=["interactions"])
+
+CLIENT_CLOSED_REQUEST = 499
+_SEQ = re.compile(r"[1-9][0-9]{0,17}")
+_STREAM: dict[str, Any] = {
+    "description": "The Interaction; with `stream` its events, as server-sent events.",
+    "model": resources.Interaction,
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+
+
+@router.post(
+    "/interactions",
+    response_class=JSONResponse,
+    responses={200: _STREAM, **documented(400, 404, 413, 415, 503, 507)},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": f"#/components/schemas/{CreateInteraction.__name__}"}
+                }
+            },
+        }
+    },
+)
+async def create_interaction(
+    request: Request,
+    services: ServicesDep,
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Run an agent or a model: wait for the end, stream, or run in the background."""
+    body = await read_json(request)
+    is_keyless_wait = _waits(body) and idempotency_key is None
+    fingerprint = _fingerprint(request, body) if is_keyless_wait else None
+    accepted = await _owed(services, fingerprint) if fingerprint else None
+    if accepted is None:
+        accepted = await services.interactions.create(body, key=idempotency_key)
+    if isinstance(body, dict) and body.get("stream") is True:
+        return _stream(services, accepted, after=0)
+    if accepted.background:
+        return await _answer(services, accepted)
+    wait = partial(services.interactions.wait, accepted.id, accepted.deadline_seconds)
+    ending = await while_connected(request, wait)
+    if ending == "gone":
+        return await _unheard(services, accepted, fingerprint)
+    return await _answer(services, accepted)
+
+
+@router.get(
+    "/interactions/{interaction_id}",
+    response_class=JSONResponse,
+    responses={200: _STREAM, **documented(400, 404)},
+)
+async def get_interaction(
+    interaction_id: str,
+    services: ServicesDep,
+    include_input: bool = False,
+    stream: bool = False,
+    last_event_id: Annotated[str | None, Query()] = None,
+    last_event_id_header: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
+) -> Response:
+    """An interaction as it is now; with `stream` its events from the start, or after an id."""
+    if not stream:
+        view = await services.interactions.view(interaction_id, include_input=include_input)
+        return JSONResponse(view)
+    after = await _resume_point(services, interaction_id, last_event_id or last_event_id_header)
+    events = services.interactions.log.follow(interaction_id, after)
+    return EventStream(events, services.draining)
+
+
+@router.post(
+    "/interactions/{interaction_id}:cancel",
+    response_class=JSONResponse,
+    responses={200: {"model": resources.Interaction}, **documented(404)},
+)
+@router.post(
+    "/interactions/{interaction_id}/cancel",
+    response_class=JSONResponse,
+    responses={200: {"model": resources.Interaction}, **documented(404)},
+)
+async def cancel_interaction(interaction_id: str, services: ServicesDep) -> Response:
+    """Stop a running interaction; one that has ended stays as it is."""
+    await services.interactions.cancel(interaction_id)
+    return JSONResponse(await services.interactions.view(interaction_id))
+
+
+@router.delete(
+    "/interactions/{interaction_id}",
+    response_class=JSONResponse,
+    responses={200: {"description": "It is gone."}, **documented(404)},
+)
+async def delete_interaction(interaction_id: str, services: ServicesDep) -> Response:
+    """Delete an interaction and its events; a running one is cancelled first."""
+    await services.interactions.delete(interaction_id)
+    return JSONResponse({})
+
+
+async def _answer(services: Services, accepted: Accepted) -> Response:
+    view = await services.interactions.view(accepted.id, with_input_steps=False)
+    if view["status"] in SETTLED:
+        await services.interactions.release(accepted)
+    return JSONResponse(view)
+
+
+async def _unheard(services: Services, accepted: Accepted, fingerprint: str | None) -> Response:
+    """The client went away: a stored interaction goes on, another one has no purpose any more."""
+    if accepted.store and fingerprint is not None:
+        services.abandoned.leave(fingerprint, accepted.id)
+    await services.interactions.release(accepted)
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+
+def _stream(services: Services, accepted: Accepted, after: int) -> EventStream:
+    events = services.interactions.log.follow(accepted.id, after)
+    at_end = None if accepted.store else partial(services.interactions.release, accepted)
+    return EventStream(events, services.draining, at_end)
+
+
+async def _resume_point(services: Services, interaction_id: str, last: str | None) -> int:
+    """The number after which to go on; the last event is sent again to who has it already."""
+    summary = await services.interactions.summary(interaction_id)
+    if not last:
+        return 0
+    if not _SEQ.fullmatch(last) or int(last) > summary.last_seq:
+        raise InvalidRequest(f"last_event_id: '{last[:80]}' is not an event of this interaction.")
+    after = int(last)
+    is_whole = summary.settled_at is not None and after == summary.last_seq
+    return after - 1 if is_whole else after
+
+
+async def _owed(services: Services, fingerprint: str) -> Accepted | None:
+    interaction_id = services.abandoned.take(fingerprint)
+    if interaction_id is None:
+        return None
+    try:
+        return await services.interactions.known(interaction_id)
+    except NotFound:
+        return None
+
+
+def _waits(body: Any) -> bool:
+    return isinstance(body, dict) and not body.get("stream") and not body.get("background")
+
+
+def _fingerprint(request: Request, body: Any) -> str:
+    """The same for a call and for its repetition by the same SDK with the same key."""
+    parts = [*presented_keys(request), request.headers.get("user-agent", ""), request_hash(body)]
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

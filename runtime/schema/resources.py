@@ -1,0 +1,150 @@
+"""The API's resources as the OpenAPI document shows them. Answers are made by the controller."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from runtime.schema.base import Open
+from runtime.schema.steps import Step
+from runtime.schema.usage import Usage
+
+Status = Literal[
+    "in_progress",
+    "requires_action",
+    "completed",
+    "failed",
+    "cancelled",
+    "incomplete",
+    "budget_exceeded",
+]
+
+
+class Fault(Open):
+    """What went wrong: a code for programs, a sentence for people."""
+
+    code: str
+    message: str
+
+
+class ErrorBody(Open):
+    """The body of every answer that is not a success."""
+
+    error: Fault
+
+
+class Interaction(Open):
+    """One call and everything that came of it."""
+
+    id: str
+    object: Literal["interaction"] = "interaction"
+    status: Status
+    agent: str | None = None
+    model: str | None = None
+    created: str
+    updated: str
+    environment_id: str | None = None
+    previous_interaction_id: str | None = None
+    steps: list[Step] = Field(default_factory=list[Step])
+    usage: Usage | None = None
+    errors: list[Fault] | None = None
+    labels: dict[str, str] | None = None
+    input: Any = None
+    """Only with `include_input`."""
+
+
+class Progress(Open):
+    """How far a run is."""
+
+    steps: int
+    last_step: str | None = None
+    """Type of the step that began last, with the tool's name where it has one."""
+    elapsed_seconds: float
+    tokens: int
+
+
+class OperationMetadata(Open):
+    """What is known of an operation at any time."""
+
+    interaction_id: str
+    status: Status
+    agent: str | None = None
+    model: str | None = None
+    environment_id: str | None = None
+    background: bool
+    labels: dict[str, str] | None = None
+    created: str
+    updated: str
+    progress: Progress
+
+
+class Operation(Open):
+    """An interaction seen as a long-running operation."""
+
+    name: str
+    """`operations/` and the id of the interaction."""
+    done: bool
+    metadata: OperationMetadata
+    response: Interaction | None = None
+    """Once it is done, unless it failed or was cancelled; not in lists."""
+    error: Fault | None = None
+
+
+class OperationPage(Open):
+    """Operations, newest first."""
+
+    operations: list[Operation]
+    next_page_token: str | None = None
+
+
+class Agent(Open):
+    """An agent that can be run."""
+
+    id: str
+    aliases: list[str]
+    description: str
+    system_instruction: str
+    tools: list[dict[str, Any]]
+    skills: list[dict[str, str]]
+    agent_config: dict[str, Any]
+    base_environment: str
+
+
+class AgentPage(Open):
+    """Agents by id."""
+
+    agents: list[Agent]
+    next_page_token: str | None = None
+
+
+class Model(Open):
+    """A model that can be asked for by name."""
+
+    name: str
+    id: str
+    target: str
+    provider: str
+    default: bool
+
+
+class ModelPage(Open):
+    """Models by id."""
+
+    models: list[Model]
+    next_page_token: str | None = None
+
+
+class Health(Open):
+    """Whether the controller can work, and what keeps it from it."""
+
+    status: Literal["ok", "ready", "not_ready"]
+    version: str | None = None
+    checks: dict[str, str] | None = None
+
+
+class WaitRequest(Open):
+    """How long to wait for an operation."""
+
+    timeout: str | float | None = None
+    """Seconds, such as `30s` or `2.5`."""

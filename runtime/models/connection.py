@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,22 @@ class Patience:
     """From the request to the head of the response."""
     between_chunks_seconds: float = 60.0
     """Between two arrivals of bytes, keep-alives included."""
+
+
+_opened: ContextVar[list[httpx2.Response] | None] = ContextVar("opened", default=None)
+
+
+@contextmanager
+def noting(responses: list[httpx2.Response]) -> Iterator[None]:
+    """Adds every response that a `PatientClient` gets meanwhile, in the same task, to the list.
+
+    For an SDK that keeps its responses to itself: whoever has them can close them.
+    """
+    token = _opened.set(responses)
+    try:
+        yield
+    finally:
+        _opened.reset(token)
 
 
 class PatientClient(httpx2.AsyncClient):
@@ -41,6 +59,9 @@ class PatientClient(httpx2.AsyncClient):
             response.stream = _PacedStream(
                 response.stream, request, self._patience.between_chunks_seconds
             )
+            opened = _opened.get()
+            if opened is not None:
+                opened.append(response)
             return response
         raise httpx2.ReadTimeout(f"no answer within {seconds:g} s", request=request)
 

@@ -35,12 +35,12 @@ _BAD_KEY = re.compile(
     re.IGNORECASE,
 )
 _TOO_FAST = re.compile(r"rate_limit|resource_exhausted|too_many_requests", re.IGNORECASE)
-_DOWN = re.compile(
-    r"overloaded|server_error|api_error|internal|unavailable|timeout|deadline_exceeded",
-    re.IGNORECASE,
+_OUR_FAULT = re.compile(
+    r"invalid|bad_request|not_found|policy|unsupported|image|too_(large|small)", re.IGNORECASE
 )
 _SECRET = re.compile(r"\b(sk-[A-Za-z0-9_-]{16,}|AIza[A-Za-z0-9_-]{20,})")
 _HIDDEN = "[key]"
+_MARKUP = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class ProviderFailed(Exception):
 
 def fault_of(error: ProviderError, provider: str, model: str, secrets: Iterable[str]) -> ModelFault:
     """Our error for the provider's, in a sentence without secrets."""
-    said = redacted(error.message, secrets)[:LONGEST_MESSAGE].strip() or "no reason given"
+    said = redacted(_text(error.message), secrets)[:LONGEST_MESSAGE].strip() or "no reason given"
     status = f" ({error.status})" if error.status else ""
     match _kind(error):
         case "context":
@@ -85,6 +85,13 @@ def fault_of(error: ProviderError, provider: str, model: str, secrets: Iterable[
             return ModelRefused(f"{provider} has no model {model!r}{status}: {said}")
         case _:
             return ModelRefused(f"{provider} did not accept the request{status}: {said}")
+
+
+def _text(message: str) -> str:
+    """The message, and of an HTML page its text."""
+    if not message.lstrip()[:100].lower().startswith(("<!doctype", "<html")):
+        return message
+    return " ".join(_MARKUP.sub(" ", message).split())
 
 
 def _kind(error: ProviderError) -> str:
@@ -112,9 +119,10 @@ def _kind_of_status(status: int) -> str:
 
 
 def _kind_of_words(code: str) -> str:
+    """Without a status, as inside a stream: what is not clearly our fault is the provider's."""
     if _TOO_FAST.search(code):
         return "rate"
-    return "down" if not code or _DOWN.search(code) else "refused"
+    return "refused" if _OUR_FAULT.search(code) else "down"
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:

@@ -7,13 +7,14 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
+import anyio
 import httpx2
 from google import genai
 from google.genai import errors, types
 
 from runtime.clock import now
 from runtime.models import google_wire
-from runtime.models.connection import Patience, PatientClient, what_broke
+from runtime.models.connection import Patience, PatientClient, noting, what_broke
 from runtime.models.faults import ProviderError, retry_after
 from runtime.schema.model import ModelPart, ModelRequest
 from runtime.schema.settings import ProviderSettings
@@ -41,10 +42,21 @@ class GoogleProvider:
         """Ask once; the parts of the answer."""
         reader = google_wire.ChunkReader(request)
         arguments = google_wire.request_of(request, model, vision=self._vision)
+        responses: list[httpx2.Response] = []
         async with aclosing(await self._create(**arguments)) as stream:
-            async for chunk in stream:
-                for part in reader.feed(_plain(chunk)):
-                    yield part
+            try:
+                with noting(responses):
+                    chunk = await anext(stream, None)
+                while chunk is not None:
+                    for part in reader.feed(_plain(chunk)):
+                        yield part
+                    chunk = await anext(stream, None)
+            finally:
+                # The SDK closes a response that was not read to its end only when the garbage
+                # collector finds it.
+                with anyio.move_on_after(1.0, shield=True):
+                    for response in responses:
+                        await response.aclose()
         for part in reader.finish():
             yield part
 

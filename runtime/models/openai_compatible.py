@@ -52,7 +52,7 @@ class ChatProvider:
         try:
             return await self._create(**body, stream=True)
         except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-            if not self._asks_usage or "stream_options" not in str(error):
+            if not self._asks_usage or "stream_options" not in f"{error} {error.body}":
                 raise
         self._asks_usage = False
         del body["stream_options"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import openai
 
 from runtime.clock import now
@@ -24,7 +26,10 @@ def explain(error: Exception, address: str) -> ProviderError:
     if isinstance(error, openai.APIConnectionError):
         return ProviderError(f"no connection to {address}: {what_broke(error)}")
     if isinstance(error, openai.APIError):
-        return ProviderError(_message(error), code=_code(error))
+        # Inside a stream, some servers put the HTTP status into the code.
+        code = error.code or ""
+        status = int(code) if re.fullmatch(r"[45]\d\d", code) else None
+        return ProviderError(_message(error), status=status, code=_code(error))
     return ProviderError(what_broke(error))
 
 
@@ -34,7 +39,7 @@ def _message(error: openai.APIError) -> str:
         said = body.get("message") or body.get("error") or body.get("detail")
         if said:
             return str(said)
-    return error.message
+    return body if isinstance(body, str) and body else error.message
 
 
 def _code(error: openai.APIError) -> str:

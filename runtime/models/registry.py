@@ -97,7 +97,7 @@ class ProviderSlot:
     def _lacks(self, line: str) -> None:
         raise ModelNotConfigured(
             f"The provider {self._name!r} lacks a line in sandlot.yaml:\n\n"
-            f"models:\n  providers:\n    {self._name}: {{{line}}}\n"
+            f"models:\n  providers:\n    {self._name}: {{{line}}}"
         )
 
     async def aclose(self) -> None:
@@ -194,7 +194,7 @@ class Models:
         if name.startswith(f"{SCRIPT}/"):
             return None
         aliases = self._settings.aliases
-        if name in aliases:
+        if aliases.get(name, name) != name:
             return aliases[name]
         return None if self._leads_on(name) else aliases.get(ANY_OTHER)
 
@@ -222,9 +222,13 @@ def _example(asked: str | None, last: str) -> str:
     kind, slash, model = wanted.partition("/")
     if not slash or kind not in _KINDS:
         kind, model = _likely(wanted), wanted
-    target = _clipped(f"{kind}/{model}")
-    use = f"default: {target}" if asked is None else f"aliases: {{{_clipped(asked)}: {target}}}"
-    return f"models:\n  providers: {{{kind}: {{{_access(kind)}}}}}\n  {use}\n"
+    target = f"{kind}/{model}"
+    lines = ["models:", f"  providers: {{{kind}: {{{_access(kind)}}}}}"]
+    if asked is None:
+        lines.append(f"  default: {_clipped(target)}")
+    elif asked != target:
+        lines.append(f"  aliases: {{{_clipped(asked)}: {_clipped(target)}}}")
+    return "\n".join(lines)
 
 
 def _clipped(text: str) -> str:

@@ -28,8 +28,20 @@ class DrainingServer(uvicorn.Server):
             "timeout_graceful_shutdown": SHUTDOWN_SECONDS,
         }
         super().__init__(uvicorn.Config(app, **{**settings, **config}))
+        self.ready = anyio.Event()
+        """Set once it serves, or cannot."""
+        self.ended = anyio.Event()
+        """Set once nothing is served any more."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
+        try:
+            await super().startup(sockets)
+        finally:
+            self.ready.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, let streams end, let other answers finish."""
         self.draining.set()
         await super().shutdown(sockets)
+        self.ended.set()

@@ -15,10 +15,15 @@ from runtime.api.services import Services
 
 PREFIX = "/v1"
 """The version in the routes; every version that clients write is brought to it."""
+UPLOAD_PREFIX = "/upload/v1"
 
 
-def create_app(services: Services, more: Sequence[APIRouter] = ()) -> FastAPI:
-    """The ASGI application on `services`; `more` are routers of further resources."""
+def create_app(
+    services: Services,
+    more: Sequence[APIRouter] = (),
+    uploads: Sequence[APIRouter] = (),
+) -> FastAPI:
+    """The ASGI application on `services`; `more` and `uploads` are of further resources."""
     app = FastAPI(
         title="Sandlot",
         version=services.version,
@@ -30,6 +35,8 @@ def create_app(services: Services, more: Sequence[APIRouter] = ()) -> FastAPI:
     app.state.services = services
     for router in (interactions.router, operations.router, catalogs.router, *more):
         app.include_router(router, prefix=PREFIX, dependencies=[Depends(authenticate)])
+    for router in uploads:
+        app.include_router(router, prefix=UPLOAD_PREFIX, dependencies=[Depends(authenticate)])
     app.include_router(health.router)
     add_documents(app)
     add_handlers(app)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.types import Receive, Scope, Send
 
 from runtime import clock
+from runtime.api.faults import documented
 from runtime.controller.environments import EnvironmentService
 from runtime.store.environments import EnvironmentRecord
 
@@ -59,7 +60,7 @@ def environments_router(environments: EnvironmentService) -> APIRouter:
     """List, get and delete environments; list and download their files."""
     router = APIRouter(tags=["environments"])
 
-    @router.get("/environments")
+    @router.get("/environments", responses=documented(400))
     async def list_environments(
         page_size: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
         page_token: str | None = None,
@@ -73,25 +74,33 @@ def environments_router(environments: EnvironmentService) -> APIRouter:
             listed["next_page_token"] = rows[page_size - 1].id
         return listed
 
-    @router.get("/environments/{environment_id}")
+    @router.get("/environments/{environment_id}", responses=documented(404))
     async def get_environment(environment_id: str) -> dict[str, Any]:
         """One environment."""
         return environment_view(await environments.get(environment_id))
 
-    @router.delete("/environments/{environment_id}")
+    @router.delete("/environments/{environment_id}", responses=documented(404))
     async def delete_environment(environment_id: str) -> dict[str, Any]:
         """Delete an environment and its files; interactions that used it stay."""
         await environments.delete(environment_id)
         return {}
 
-    @router.get("/environments/{environment_id}/files", response_class=Response)
+    @router.get(
+        "/environments/{environment_id}/files",
+        response_class=Response,
+        responses=documented(400, 404),
+    )
     async def list_root_files(
         environment_id: str, query: Annotated[FileQuery, Query()]
     ) -> Response:
         """The entries of the root folder; with `alt=media` a tar of them."""
         return await _files(environments, environment_id, "", query)
 
-    @router.get("/environments/{environment_id}/files/{path:path}", response_class=Response)
+    @router.get(
+        "/environments/{environment_id}/files/{path:path}",
+        response_class=Response,
+        responses=documented(400, 404),
+    )
     async def list_or_download_files(
         environment_id: str, path: str, query: Annotated[FileQuery, Query()]
     ) -> Response:

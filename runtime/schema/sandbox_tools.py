@@ -107,82 +107,100 @@ FILE_TOOLS = [
 BROWSER_TOOLS = [
     _tool(
         "browser_navigate",
-        "Open a page in the browser and return a snapshot of it. Files of the workspace open by "
-        "their path (`/workspace/report.html`), local servers by `http://localhost:PORT`.",
+        "Open a page in the active tab of a real browser and return a snapshot of it: the page as "
+        "an accessibility tree, whose elements carry refs for the other tools. Files of the "
+        "workspace open by their path (`/workspace/report.html`), servers in the sandbox by "
+        "`http://localhost:PORT`.",
         ["url"],
         url=_string("An http(s) URL, or the path of a file in the workspace."),
     ),
     _tool(
         "browser_snapshot",
-        "The page as text: an accessibility tree whose elements carry refs for the other tools.",
+        "The active tab as text: its address, errors on its console, and an accessibility tree "
+        "with refs. Tools that act return one by themselves. Refs hold until the page changes.",
         [],
+        start_line=_integer("Start at this line, to read on where a long snapshot was cut."),
     ),
     _tool(
         "browser_click",
-        "Click an element.",
+        "Click an element; returns the page after it settled. A new tab becomes the active one, "
+        "dialogs are accepted, a download is stored in /workspace/downloads: the result says so.",
         ["ref"],
         ref=_REF,
         double=_boolean("Click twice."),
     ),
     _tool(
         "browser_type",
-        "Type text into a field, replacing what it holds.",
+        "Type text into a field, replacing what it holds. Date fields take `2026-01-31`.",
         ["ref", "text"],
         ref=_REF,
-        text=_string("What to type."),
+        text=_string("What to type; empty to clear the field."),
         submit=_boolean("Press Enter afterwards."),
     ),
     _tool(
         "browser_press",
-        "Press a key, such as `Enter`, `Escape`, `ArrowDown` or `Control+a`.",
+        "Press a key in the element that has the focus, such as `Enter`, `Escape`, `Tab`, "
+        "`ArrowDown` or `Control+a`.",
         ["key"],
-        key=_string("The key."),
+        key=_string("The key, with modifiers joined by `+`."),
     ),
     _tool(
         "browser_select",
-        "Choose an option of a select element by its label or value.",
+        "Choose options of a select element (a `combobox` or `listbox` with options).",
         ["ref", "values"],
         ref=_REF,
-        values={"type": "array", "items": {"type": "string"}, "description": "What to choose."},
+        values={
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "The labels or values to choose; several only where several may be.",
+        },
     ),
     _tool(
         "browser_scroll",
-        "Scroll the page, or to an element.",
+        "Scroll by most of a window, or to an end, or to an element. Snapshots hold the whole page "
+        "already: scroll for screenshots, and where a page loads more when scrolled.",
         [],
-        direction=_string("Where to.", enum=["up", "down", "top", "bottom"]),
-        ref=_REF,
+        direction=_string("Where to (default down).", enum=["up", "down", "top", "bottom"]),
+        ref=_string("Scroll to this element; with `direction`, scroll what it scrolls in."),
     ),
-    _tool("browser_back", "Go back one page.", []),
+    _tool("browser_back", "Go back one page in the active tab.", []),
     _tool(
         "browser_wait",
-        "Wait until a text shows or is gone, or for a time.",
+        "Wait until a text shows or is gone, or for a time; returns the page then.",
         [],
         text=_string("Wait until this text shows."),
         text_gone=_string("Wait until this text is gone."),
-        seconds={"type": "number", "description": "Wait this long (at most 60)."},
+        seconds={
+            "type": "number",
+            "description": "How long: exactly, or at most where a text is given (then default 30). "
+            "At most 60.",
+        },
     ),
     _tool(
         "browser_screenshot",
-        "A picture of the page; it is also saved as a file when `path` is given.",
+        "A picture of what shows of the page; also saved as a file when `path` is given.",
         [],
         full_page=_boolean("The whole page, not only what shows."),
-        ref=_REF,
-        path=_string("Save it there, such as `/workspace/page.png`."),
+        ref=_string("Only this element."),
+        path=_string("Save it there, such as `/workspace/page.png` (.png or .jpg)."),
     ),
     _tool(
         "browser_tabs",
-        "List, open, choose or close tabs.",
+        "List, open, choose or close tabs. The other tools act on the active one.",
         ["action"],
         action=_string("What to do.", enum=["list", "new", "select", "close"]),
-        index=_integer("Which tab, from 0, for `select` and `close`."),
+        index=_integer("Which tab, from 0, for `select` and `close` (default: the active one)."),
         url=_string("What to open in a new tab."),
     ),
     _tool(
         "browser_download",
-        "Click an element that starts a download, and keep the file in the workspace.",
+        "Click an element that starts a download, wait for the file and keep it.",
         ["ref"],
         ref=_REF,
-        path=_string("Where to put it (default /workspace/downloads/)."),
+        path=_string(
+            "Where to put it: a file, or a folder with `/` at the end (default "
+            "/workspace/downloads/)."
+        ),
     ),
 ]
 

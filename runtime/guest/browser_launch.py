@@ -1,0 +1,92 @@
+"""How Chromium is started: its directories, environment and flags. Decides; starts nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.guest.browser_address import WORKSPACE_ORIGIN
+
+_ENOUGH_SHARED_MEMORY = 128 * 1024 * 1024
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "FONTCONFIG_FILE", "LD_LIBRARY_PATH")
+
+
+@dataclass(frozen=True, slots=True)
+class Directories:
+    """What lies below the browser's own directory."""
+
+    root: Path
+
+    @property
+    def profile(self) -> Path:
+        """Cookies, storage, cache; survives a crash of the browser."""
+        return self.root / "profile"
+
+    @property
+    def home(self) -> Path:
+        """HOME of Chromium."""
+        return self.root / "home"
+
+    @property
+    def temporary(self) -> Path:
+        """TMPDIR of Chromium."""
+        return self.root / "tmp"
+
+    @property
+    def downloads(self) -> Path:
+        """Downloads on their way; emptied once a file was handed over."""
+        return self.root / "downloads"
+
+    def prepare(self) -> None:
+        """Make what is missing; drop what an ended browser left behind."""
+        for leftover in (self.downloads, self.temporary):
+            shutil.rmtree(leftover, ignore_errors=True)
+        for needed in (self.root, self.profile, self.home, self.temporary, self.downloads):
+            needed.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # They name host and process of the last browser, and stop the next one on another host.
+        for lock in self.profile.glob("Singleton*"):
+            lock.unlink(missing_ok=True)
+
+    def forget_profile(self) -> None:
+        """Start over with a fresh profile."""
+        shutil.rmtree(self.profile, ignore_errors=True)
+        self.prepare()
+
+
+def environment(directories: Directories) -> dict[str, str | float | bool]:
+    """The environment of Chromium: little of ours, and every writable place its own."""
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {
+        **passed_on,
+        "HOME": str(directories.home),
+        "TMPDIR": str(directories.temporary),
+        "XDG_CONFIG_HOME": str(directories.home / ".config"),
+        "XDG_CACHE_HOME": str(directories.home / ".cache"),
+        "DBUS_SESSION_BUS_ADDRESS": "disabled:",
+    }
+
+
+def arguments(*, proxied: bool) -> list[str]:
+    """The flags that Playwright does not set by itself."""
+    flags = [
+        "--disable-quic",
+        "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+        "--disable-domain-reliability",
+        "--disable-client-side-phishing-detection",
+        "--no-pings",
+        # Pages of the workspace may use what browsers reserve for https.
+        f"--unsafely-treat-insecure-origin-as-secure={WORKSPACE_ORIGIN}",
+    ]
+    return flags if proxied else [*flags, "--no-proxy-server"]
+
+
+def unwanted_arguments(shared_memory: Path = Path("/dev/shm")) -> list[str]:
+    """Flags of Playwright to leave out: it avoids shared memory; needless when there is enough."""
+    try:
+        status = os.statvfs(shared_memory)
+    except OSError:
+        return []
+    is_enough = status.f_bavail * status.f_frsize >= _ENOUGH_SHARED_MEMORY
+    return ["--disable-dev-shm-usage"] if is_enough else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from runtime.cli.archive import safe_path
@@ -51,8 +52,17 @@ def made(
         and not _is_hidden(row.path)
         and row.path.strip("/") not in inputs
         and before.get(row.path) != (row.size_bytes, row.modified)
-        and not (since and row.modified and row.modified < since)
+        and not _is_older(row.modified, since)
     ]
+
+
+def _is_older(moment: str | None, since: str | None) -> bool:
+    if moment is None or since is None:
+        return False
+    try:
+        return datetime.fromisoformat(moment) < datetime.fromisoformat(since)
+    except (TypeError, ValueError):
+        return False
 
 
 def _is_hidden(path: str) -> bool:

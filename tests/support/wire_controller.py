@@ -32,6 +32,9 @@ class Wire:
     """How many events each connection carries before it breaks; then connections hold."""
     held: threading.Event | None = None
     """Wait for it before the last event is sent."""
+    cancel_is_deaf: bool = False
+    """Cancelling is answered, and changes nothing."""
+    breaks_terminals: bool = False
     operations: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     agents: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     models: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -124,6 +127,8 @@ class Routes:
     async def cancel(self, request: Request) -> Response:
         if refusal := self._refusal(request):
             return refusal
+        if self.wire.cancel_is_deaf:
+            return JSONResponse(self.wire.interaction)
         self.wire.interaction["status"] = "cancelled"
         last = self.wire.events[-1]
         last["interaction"]["status"] = "cancelled"
@@ -264,6 +269,9 @@ class Routes:
         )
         typed = b""
         await socket.send_bytes(b"welcome\r\n")
+        if self.wire.breaks_terminals:
+            await socket.close(1011, "stopped")
+            return
         try:
             while b"exit " not in typed or not typed.endswith((b"\r", b"\n")):
                 message = await socket.receive()

@@ -32,17 +32,17 @@ class CatalogService:
 
     def models(self, page_size: int, page_token: str | None) -> Json:
         """A page of models, by id. Raises `InvalidRequest`."""
-        entries = sorted(self._models.entries(), key=lambda entry: entry.id)
+        entries = sorted(self._models.known(), key=lambda entry: entry.id)
         rows = [self._model(entry) for entry in entries]
         return _page("models", rows, page_size, page_token)
 
     def model(self, name: str) -> Json:
         """One model. Raises `NotFound`."""
         wanted = name.removeprefix("models/")
-        for entry in self._models.entries():
+        for entry in self._models.known():
             if entry.id == wanted:
                 return self._model(entry)
-        known = ", ".join(sorted(entry.id for entry in self._models.entries())) or "none"
+        known = ", ".join(sorted(entry.id for entry in self._models.known())) or "none"
         raise NotFound(f"There is no model '{wanted[:80]}'. The models are {known}.")
 
     def _model(self, entry: ModelInfo) -> Json:

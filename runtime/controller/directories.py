@@ -34,7 +34,7 @@ class ModelCatalog(Protocol):
         """Raises `ModelNotConfigured`, with a sentence that says how to configure it."""
         ...
 
-    def entries(self) -> Sequence[ModelInfo]:
+    def known(self) -> Sequence[ModelInfo]:
         """The models that callers can ask for by name."""
         ...
 

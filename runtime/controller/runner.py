@@ -82,9 +82,10 @@ class Runner:
         active.scope.cancel()
         await active.settled.wait()
 
-    def is_active(self, interaction_id: str) -> bool:
-        """Whether the run is queued or under way here."""
-        return interaction_id in self._active
+    @property
+    def is_idle(self) -> bool:
+        """Whether no run is queued or under way."""
+        return not self._active
 
     async def _run(self, plan: RunPlan, active: Active) -> None:
         try:

@@ -139,6 +139,15 @@ class Models:
             return ScriptModel(_script_info(target, target), path), target
         return self._slots[provider].model(model), target
 
+    @property
+    def default(self) -> str | None:
+        """The model of agents that name none."""
+        return self._settings.default
+
+    def check(self, name: str) -> None:
+        """Raises `ModelNotConfigured` when there is no such model."""
+        self.resolve(name)
+
     def known(self) -> list[ModelInfo]:
         """The models that have a name of their own: scripts, the default, and aliases."""
         infos = [_script_info(f"{SCRIPT}/{name}", f"{SCRIPT}/{name}") for name in self._embedded()]

@@ -1,0 +1,183 @@
+"""The composition root: builds every part of a controller and hands each what it needs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import structlog
+from fastapi import FastAPI
+
+import runtime
+from runtime import __version__
+from runtime.api.app import create_app
+from runtime.api.environments import environments_router
+from runtime.api.services import Probe, Services
+from runtime.api.uploads import uploads_router
+from runtime.controller.catalogs import CatalogService
+from runtime.controller.directories import NoToolOffers
+from runtime.controller.environments import EnvironmentService
+from runtime.controller.interactions import InteractionService
+from runtime.controller.log import EventLog
+from runtime.controller.operations import OperationService
+from runtime.controller.ports import NoRelayedTools
+from runtime.controller.resolve import Resolver
+from runtime.controller.runner import Runner
+from runtime.controller.sandboxes import Image, Sandboxes
+from runtime.controller.uploads import Uploads
+from runtime.errors import SandboxUnavailable
+from runtime.models.registry import Models
+from runtime.sandboxes.docker import DockerProvider
+from runtime.sandboxes.image import find_image, image_tag
+from runtime.sandboxes.port import SandboxProvider
+from runtime.schema.protocol import PROTOCOL_VERSION
+from runtime.schema.settings import SandboxSettings, Settings
+from runtime.specs.agents import AgentCatalog, load_agents
+from runtime.store import Store
+
+CHECKOUT = Path(runtime.__file__).parent.parent
+AGENTS = CHECKOUT / "agents"
+SCRIPTS = AGENTS / "scripts"
+SECCOMP = CHECKOUT / "sandbox-image" / "seccomp.json"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OneKey:
+    """The key ring of a controller with a single key."""
+
+    key: str
+
+    def accepts(self, key: str) -> bool:
+        """Whether `key` is the key, in constant time."""
+        return secrets.compare_digest(key.encode("utf-8", "replace"), self.key.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """A controller that is running."""
+
+    app: FastAPI
+    agents: list[str]
+    models: list[str]
+    stopping: anyio.Event
+    """Set it before the server stops: open streams and waiting calls end at once."""
+    runner: Runner
+
+    async def is_idle(self) -> bool:
+        """Whether no run is queued or under way."""
+        return self.runner.is_idle
+
+
+@asynccontextmanager
+async def open_controller(
+    settings: Settings, state_dir: Path, key: str
+) -> AsyncGenerator[Controller]:
+    """A controller on the state in `state_dir`; closed cleanly at the end.
+
+    Raises `InvalidRequest` for wrong agents, `Conflict` when another controller has the state.
+    """
+    agents = load_agents([AGENTS, *(Path(folder) for folder in settings.agents)])
+    models = Models(settings.models, _script_folders(settings))
+    provider = DockerProvider(
+        _install_id(state_dir), state_dir / "workspaces", SECCOMP.read_text(encoding="utf-8")
+    )
+    sandboxes = Sandboxes(
+        provider, settings.sandbox, state_dir / "s", _image_of(settings.sandbox)
+    )
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(provider.aclose)
+        store = await stack.enter_async_context(Store.open(state_dir))
+        journal = EventLog(store)
+        await stack.enter_async_context(sandboxes.open())
+        runner = Runner(journal, sandboxes, models, NoRelayedTools())
+        await stack.enter_async_context(runner.open())
+        interactions = InteractionService(
+            store, journal, runner, Resolver(store, agents, models, NoToolOffers())
+        )
+        await interactions.recover()
+        environments = EnvironmentService(
+            store.environments, sandboxes, settings.sandbox.retention_seconds
+        )
+        uploads = Uploads(environments)
+        await stack.enter_async_context(uploads.open())
+        await stack.enter_async_context(_background(environments))
+        services = Services(
+            interactions=interactions,
+            operations=OperationService(store, interactions),
+            catalogs=CatalogService(agents, models),
+            keys=OneKey(key),
+            settings=settings.server,
+            version=__version__,
+            probes=_probes(store, provider),
+        )
+        app = create_app(
+            services,
+            [environments_router(environments)],
+            [uploads_router(environments, uploads)],
+        )
+        yield Controller(app, _names(agents), _model_names(models), services.draining, runner)
+
+
+@asynccontextmanager
+async def _background(environments: EnvironmentService) -> AsyncGenerator[None]:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(environments.expire)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+def _probes(store: Store, provider: SandboxProvider) -> Mapping[str, Probe]:
+    async def sandboxes() -> None:
+        readiness = await provider.readiness()
+        if not readiness.ready:
+            raise SandboxUnavailable(readiness.detail)
+
+    return {"store": store.check, "sandboxes": sandboxes}
+
+
+def _image_of(settings: SandboxSettings) -> Image:
+    async def image() -> str:
+        return await anyio.to_thread.run_sync(_usable_image, settings.image)
+
+    return image
+
+
+def _usable_image(name: str | None) -> str:
+    name = name or image_tag()
+    found = find_image(name)
+    if found is None:
+        raise SandboxUnavailable(
+            f"The sandbox image {name} is not there. Build it: `sandlot image build`."
+        )
+    if found.protocol is not None and found.protocol != PROTOCOL_VERSION:
+        raise SandboxUnavailable(
+            f"The sandbox image {name} speaks guest protocol {found.protocol}, this controller "
+            f"{PROTOCOL_VERSION}. Build the image again: `sandlot image build`."
+        )
+    return name
+
+
+def _script_folders(settings: Settings) -> list[Path]:
+    return [*(Path(folder) / "scripts" for folder in settings.agents), SCRIPTS]
+
+
+def _install_id(state_dir: Path) -> str:
+    path = state_dir / "install_id"
+    if not path.exists():
+        path.write_text(secrets.token_hex(16), encoding="ascii")
+    return path.read_text(encoding="ascii").strip()
+
+
+def _names(agents: AgentCatalog) -> list[str]:
+    return [agent.id for agent in agents.list()]
+
+
+def _model_names(models: Models) -> list[str]:
+    return models.describe().splitlines()

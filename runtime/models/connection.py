@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _opened: ContextVar[list[httpx2.Response] | None] = ContextVar("opened", default
 
 
 @contextmanager
-def noting(responses: list[httpx2.Response]) -> Iterator[None]:
+def noting(responses: list[httpx2.Response]) -> Generator[None]:
     """Adds every response that a `PatientClient` gets meanwhile, in the same task, to the list.
 
     For an SDK that keeps its responses to itself: whoever has them can close them.

@@ -42,7 +42,7 @@ _CALL_FIELDS = {"name", "arguments", "expect"}
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 scalars: `on` and `no` are words, `012` and `1:30` are not numbers in disguise."""
+    """YAML 1.2 scalars: `on` and `no` are words, `012` and `1:30` are text."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - the name and type are PyYAML's
 
@@ -50,7 +50,11 @@ class _Loader(yaml.SafeLoader):
 for _tag, _pattern, _starts in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
+    (
+        "float",
+        r"[-+]?((\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|(0|[1-9][0-9]*)[eE][-+]?[0-9]+)",
+        "-+.0123456789",
+    ),
     ("null", r"~|null|Null|NULL|", "~nN\0"),
 ):
     _starting = ["" if start == "\0" else start for start in _starts]
@@ -80,26 +84,25 @@ class ScriptFile:
         turns = [self._turn(node) for node in nodes]
         for node, turn in zip(nodes[:-1], turns[:-1], strict=True):
             if not turn.calls:
-                self._fail(
-                    node, "the run ends with this turn, for it makes no call, but more follow"
-                )
+                self._fail(node, "a turn without a call ends the run, but more follow")
         return turns
 
     def _compose(self) -> Node:
-        loader = _Loader(self._text)
         try:
-            root = loader.get_single_node()
+            root = yaml.compose(self._text, Loader=_Loader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            raise ModelRefused(f"{self._name}:{line}:{column}: {error.problem}") from None
-        except yaml.YAMLError as error:
-            raise ModelRefused(f"{self._name}:1:1: {error}") from None
-        finally:
-            loader.dispose()
+            self._fail_at(mark.index if mark else 0, str(error.problem or error.context))
+        except yaml.reader.ReaderError as error:
+            self._fail_at(error.position, error.reason)
         if root is None:
-            raise ModelRefused(f"{self._name}:1:1: the script is empty")
+            self._fail_at(0, "the script is empty")
         return root
+
+    def _fail_at(self, index: int, problem: str) -> NoReturn:
+        before = self._text[:index]
+        line, column = before.count("\n") + 1, index - (before.rfind("\n") + 1) + 1
+        raise ModelRefused(f"{self._name}:{line}:{column}: {problem}.")
 
     def _turn(self, node: Node) -> ScriptedTurn:
         fields = self._mapping(node, _TURN_FIELDS, "a turn")
@@ -166,7 +169,8 @@ class ScriptFile:
         try:
             value = self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
-            self._fail(node, f"this value cannot be read: {error}")
+            problem = getattr(error, "problem", None) or error
+            self._fail(node, f"this value cannot be read: {problem}")
         if not isinstance(value, str | int | float | bool | None):
             self._fail(node, "only text, numbers, true, false and null are values; put quotes")
         return value

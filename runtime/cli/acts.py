@@ -30,8 +30,8 @@ _TARGETS: dict[str, tuple[str, ...]] = {
     "browser_tabs": ("action", "url"),
     "browser_download": ("ref", "path"),
 }
-_URL = re.compile(r"^\W*(?:page )?url\W*:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
-_TITLE = re.compile(r"^\W*(?:page )?title\W*:\s*(\S.*)", re.IGNORECASE | re.MULTILINE)
+_PAGE = re.compile(r"^Page: (\S.*)$", re.MULTILINE)
+"""How the browser tools name the page that they leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +79,12 @@ def _compact(value: Any) -> str:
 
 
 def _outcome(name: str, text: str) -> str:
-    if name.startswith("browser_") and (page := _page(text)):
-        return page
+    if name.startswith("browser_") and (page := _PAGE.search(text)):
+        return one_line(page.group(1), 140)
     lines = text.strip().split("\n")
     if len(lines) > 1:
         return plural(len(lines), "line")
     return one_line(lines[0])
-
-
-def _page(text: str) -> str:
-    url, title = _URL.search(text), _TITLE.search(text)
-    named = one_line(title.group(1), 60) if title else ""
-    place = one_line(url.group(1), 80) if url else ""
-    return f"{place} “{named}”" if place and named else place or named
 
 
 def _failure(text: str) -> str:

@@ -87,7 +87,7 @@ def controller(
             if running_controller(here.folder) is None:
                 announce("starting a controller for the occasion")
                 child = _start(here.folder)
-            url = _wait_until_ready(here.folder, child)
+            url = _wait_until_up(here.folder, child)
             yield Endpoint(url, here.api_key)
     except KeyboardInterrupt:
         patient = False
@@ -111,11 +111,11 @@ def _start(folder: StateFolder) -> subprocess.Popen[bytes]:
         )
 
 
-def _wait_until_ready(folder: StateFolder, child: subprocess.Popen[bytes] | None) -> str:
+def _wait_until_up(folder: StateFolder, child: subprocess.Popen[bytes] | None) -> str:
     deadline = clock.monotonic() + START_SECONDS
     while clock.monotonic() < deadline:
         found = running_controller(folder)
-        if found is not None and _is_ready(found.url):
+        if found is not None and _is_up(found.url):
             return found.url
         if found is None and _has_failed(child) and not is_locked(folder.lock_file):
             raise ControllerUnreachable(
@@ -123,7 +123,7 @@ def _wait_until_ready(folder: StateFolder, child: subprocess.Popen[bytes] | None
             )
         time.sleep(_POLL_SECONDS)
     raise ControllerUnreachable(
-        f"the controller is not ready after {START_SECONDS:.0f} s; its log is {folder.log_file}"
+        f"the controller does not answer after {START_SECONDS:.0f} s; its log is {folder.log_file}"
     )
 
 
@@ -131,9 +131,10 @@ def _has_failed(child: subprocess.Popen[bytes] | None) -> bool:
     return child is not None and child.poll() is not None
 
 
-def _is_ready(url: str) -> bool:
+def _is_up(url: str) -> bool:
+    # Whether it can start sandboxes is another question: what is stored stays readable.
     with Client(url, "") as client:
-        return client.is_ready()
+        return client.is_alive()
 
 
 def _last_words(log: Path) -> str:

@@ -23,7 +23,7 @@ from runtime.cli.pictures import PictureFolder, unsaved
 from runtime.cli.presenter import presenter_for
 from runtime.cli.transcript import Transcript
 from runtime.cli.wording import duration, one_line
-from runtime.client import Operation
+from runtime.client import Model, Operation
 
 
 def announce(text: str) -> None:
@@ -116,14 +116,14 @@ def show_models(state_dir: Path | None, *, as_json: bool) -> None:
     if as_json:
         _print_json(models)
         return
-    rows = [_model_row(model.model_dump(exclude_none=True)) for model in models]
+    rows = [_model_row(model) for model in models]
     _print_table(("MODEL", "ABOUT"), rows)
 
 
-def _model_row(model: dict[str, Any]) -> tuple[str, str]:
-    name = str(model.pop("id", None) or model.pop("name", ""))
-    about = ", ".join(f"{key}: {value}" for key, value in model.items() if key != "name")
-    return name, one_line(about, 200)
+def _model_row(model: Model) -> tuple[str, str]:
+    about = model.model_dump(exclude_none=True)
+    default = " (default)" if about.get("default") else ""
+    return str(model.id or model.name), f"{about.get('description', '')}{default}"
 
 
 def _print_json(value: BaseModel | Sequence[BaseModel]) -> None:

@@ -47,6 +47,14 @@ class AsyncClient:
         """Close every connection."""
         await self._transport.aclose()
 
+    async def is_alive(self) -> bool:
+        """Whether the controller answers at all."""
+        try:
+            await self._transport.call("GET", "/livez", read_seconds=5.0)
+        except ControllerUnreachable:
+            return False
+        return True
+
     async def is_ready(self) -> bool:
         """Whether the controller answers and can take work."""
         try:

@@ -205,6 +205,10 @@ class Client:
         found = discover(state_dir, environ)
         return cls(found.url, found.api_key)
 
+    def is_alive(self) -> bool:
+        """Whether the controller answers at all."""
+        return self._portal.call(self._client.is_alive)
+
     def is_ready(self) -> bool:
         """Whether the controller answers and can take work."""
         return self._portal.call(self._client.is_ready)

@@ -17,6 +17,12 @@ class ControllerUnreachable(SandlotError, ConnectionError):
     retryable = True
 
 
+class ConnectionLost(ControllerUnreachable):
+    """The connection to the controller broke in the middle; what was asked may have been done."""
+
+    code = "connection_lost"
+
+
 class UnexpectedAnswer(SandlotError):
     """What answered is not a Sandlot controller, or not one of this version."""
 
@@ -59,6 +65,13 @@ def fault_of(status: int, body: bytes) -> SandlotError:
     if code:
         fault.code = code
     return fault
+
+
+def fault_in(record: dict[str, Any]) -> SandlotError:
+    """The error in `{"error": {"code", "message"}}`."""
+    code = (record.get("error") or {}).get("code")
+    kind = _BY_CODE.get(code or "", SandlotError)
+    return fault_of(kind.http_status, json.dumps(record).encode())
 
 
 def _read(body: bytes) -> tuple[str | None, str | None]:

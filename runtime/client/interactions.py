@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Literal, Unpack, overload
 from urllib.parse import quote
 
 from runtime import clock
 from runtime.client.faults import UnexpectedAnswer
+from runtime.client.patience import persistently
 from runtime.client.records import Agent, Interaction, Model, Operation
 from runtime.client.requests import CreateParams, create_body
 from runtime.client.stream import SILENCE_SECONDS, EventStream
@@ -43,19 +46,25 @@ class AsyncInteractions:
     ) -> Interaction | EventStream:
         """Start an interaction.
 
-        Returns it settled; with `background` at once; with `stream` its events instead.
+        Returns it settled; with `background` at once; with `stream` its events instead. A call
+        whose connection breaks is made again, and never starts a second interaction.
         """
         body = create_body(dict(params), stream=stream)
-        if not stream:
-            return Interaction.model_validate(
-                await self._transport.call("POST", "/v1/interactions", body=body, read_seconds=None)
-            )
+        headers = {"idempotency-key": secrets.token_urlsafe(16)}
+        if stream:
+            headers["accept"] = "text/event-stream"
+            return await persistently(partial(self._create_stream, body, headers))
+        return await persistently(partial(self._create, body, headers))
+
+    async def _create(self, body: dict[str, Any], headers: dict[str, str]) -> Interaction:
+        answer = await self._transport.call(
+            "POST", "/v1/interactions", body=body, headers=headers, read_seconds=None
+        )
+        return Interaction.model_validate(answer)
+
+    async def _create_stream(self, body: dict[str, Any], headers: dict[str, str]) -> EventStream:
         response = await self._transport.start(
-            "POST",
-            "/v1/interactions",
-            body=body,
-            headers={"accept": "text/event-stream"},
-            read_seconds=SILENCE_SECONDS,
+            "POST", "/v1/interactions", body=body, headers=headers, read_seconds=SILENCE_SECONDS
         )
         return EventStream(self._transport, response=response)
 

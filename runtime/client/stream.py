@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
 from typing import Any, Self
@@ -11,8 +10,8 @@ from typing import Any, Self
 import anyio
 import httpx2
 
-from runtime import clock
-from runtime.client.faults import ControllerUnreachable, UnexpectedAnswer
+from runtime.client.faults import ControllerUnreachable, UnexpectedAnswer, fault_in
+from runtime.client.patience import Patience
 from runtime.client.records import StreamEvent
 from runtime.client.transport import Transport
 from runtime.errors import SandlotError
@@ -21,10 +20,6 @@ MAX_EVENT_BYTES = 64 * 1024 * 1024
 """A picture travels in one event."""
 SILENCE_SECONDS = 60.0
 """The controller says something at least every 15 s; a connection silent for longer is dead."""
-PATIENCE_SECONDS = 60.0
-"""How long to try to get back to a controller that went away."""
-_FIRST_DELAY = 0.1  # seconds
-_LAST_DELAY = 5.0  # seconds
 _END = "[DONE]"
 _EVENT_STREAM = {"accept": "text/event-stream"}
 _DROPPED = (httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.TimeoutException)
@@ -75,15 +70,17 @@ class EventStream:
         await self._hang_up()
 
     async def _run(self) -> AsyncGenerator[StreamEvent, None]:
-        retry = _Retry()
+        patience = Patience()
         while not self._ended:
             try:
                 async for event in self._connection():
-                    retry = _Retry()
+                    patience = Patience()
                     yield event
                 problem = ControllerUnreachable("the stream ended before the interaction did")
             except _DROPPED as dropped:
                 problem = self._transport.unreachable(dropped)
+            except _Broken as broken:
+                problem = broken.fault
             except SandlotError as fault:
                 if not fault.retryable:
                     raise
@@ -91,10 +88,10 @@ class EventStream:
             finally:
                 await self._hang_up()
             if not self._ended:
-                await self._pause(retry, problem)
+                await self._pause(patience, problem)
 
-    async def _pause(self, retry: _Retry, problem: SandlotError) -> None:
-        delay = retry.next_delay()
+    async def _pause(self, patience: Patience, problem: SandlotError) -> None:
+        delay = patience.next_delay()
         if delay is None or self.interaction_id is None:
             raise problem
         await anyio.sleep(delay)
@@ -124,6 +121,9 @@ class EventStream:
         )
 
     def _note(self, event: StreamEvent) -> None:
+        if event.event_type == "error" and event.event_id is None:
+            # It is not in the log: the stream broke, not the run.
+            raise _Broken(fault_in(event.wire))
         self.last_event_id = event.event_id or self.last_event_id
         if event.interaction and self.interaction_id is None:
             self.interaction_id = event.interaction.get("id")
@@ -136,21 +136,12 @@ class EventStream:
             await response.aclose()
 
 
-class _Retry:
-    """The pauses between attempts: doubling, jittered, until the patience is used up."""
+class _Broken(Exception):
+    """The controller says why it cannot go on with a stream."""
 
-    def __init__(self) -> None:
-        self._deadline: float | None = None
-        self._delay = _FIRST_DELAY
-
-    def next_delay(self) -> float | None:
-        """Seconds to wait before the next attempt; None to give up."""
-        if self._deadline is None:
-            self._deadline = clock.monotonic() + PATIENCE_SECONDS
-        if clock.monotonic() > self._deadline:
-            return None
-        delay, self._delay = self._delay, min(self._delay * 2, _LAST_DELAY)
-        return delay * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+    def __init__(self, fault: SandlotError) -> None:
+        super().__init__(fault)
+        self.fault = fault
 
 
 def read_event(data: str, sse_id: str = "") -> StreamEvent | None:

@@ -10,12 +10,18 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from runtime.client.faults import ControllerUnreachable, UnexpectedAnswer, fault_of
+from runtime.client.faults import (
+    ConnectionLost,
+    ControllerUnreachable,
+    UnexpectedAnswer,
+    fault_of,
+)
 from runtime.errors import InvalidRequest
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
 KEY_HEADER = "x-goog-api-key"
+_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
 def is_loopback(url: str) -> bool:
@@ -50,6 +56,7 @@ class Transport:
         *,
         query: Mapping[str, Any] | None = None,
         body: Any = None,
+        headers: Mapping[str, str] | None = None,
         read_seconds: float | None = READ_SECONDS,
     ) -> dict[str, Any]:
         """Send JSON, return the JSON object of the answer.
@@ -58,7 +65,7 @@ class Transport:
         there was no answer.
         """
         async with self.open(
-            method, path, query=query, body=body, read_seconds=read_seconds
+            method, path, query=query, body=body, headers=headers, read_seconds=read_seconds
         ) as response:
             await self._read(response)
             return _json_object(response)
@@ -109,7 +116,9 @@ class Transport:
     def unreachable(self, problem: httpx2.TransportError) -> ControllerUnreachable:
         """The error for a connection that failed."""
         reason = str(problem) or type(problem).__name__
-        return ControllerUnreachable(f"cannot reach the controller at {self.url}: {reason}")
+        if isinstance(problem, _NEVER_SENT):
+            return ControllerUnreachable(f"cannot reach the controller at {self.url}: {reason}")
+        return ConnectionLost(f"the connection to the controller at {self.url} broke: {reason}")
 
     async def _refuse(self, response: httpx2.Response) -> None:
         try:

@@ -39,9 +39,13 @@ class Wire:
     agents: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     models: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     files: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    broken_creates: int = 0
+    """How many answers to a create break in the middle."""
+    keys: list[str | None] = field(default_factory=list[str | None])
+    """The idempotency keys of creates."""
     error: tuple[int, dict[str, Any]] | None = None
-    prelude: str = ""
-    """Raw text at the start of every event stream."""
+    preludes: list[str] = field(default_factory=list[str])
+    """Raw text at the start of each event stream."""
     bodies: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     requests: list[str] = field(default_factory=list[str])
     resized: list[Any] = field(default_factory=list[Any])
@@ -96,6 +100,10 @@ class Routes:
             return refusal
         body = json.loads(await request.body())
         self.wire.bodies.append(body)
+        self.wire.keys.append(request.headers.get("idempotency-key"))
+        if self.wire.broken_creates > 0:
+            self.wire.broken_creates -= 1
+            return StreamingResponse(self._broken(), media_type="application/json")
         if body.get("stream"):
             return StreamingResponse(self._stream(None), media_type="text/event-stream")
         return JSONResponse(self.wire.interaction)
@@ -111,7 +119,8 @@ class Routes:
         return JSONResponse(self.wire.interaction)
 
     async def _stream(self, after: str | None) -> AsyncIterator[str]:
-        yield self.wire.prelude
+        if self.wire.preludes:
+            yield self.wire.preludes.pop(0)
         limit = self.wire.drops.pop(0) if self.wire.drops else None
         ids = [event["event_id"] for event in self.wire.events]
         start = ids.index(after) + 1 if after else 0
@@ -123,6 +132,10 @@ class Routes:
                 await _to_thread(self.wire.held.wait, 20)
             yield f"event: {event['event_type']}\ndata: {json.dumps(event)}\n\n"
         yield "event: done\ndata: [DONE]\n\n"
+
+    async def _broken(self) -> AsyncIterator[str]:
+        yield "{"
+        raise Dropped
 
     async def cancel(self, request: Request) -> Response:
         if refusal := self._refusal(request):

@@ -177,13 +177,38 @@ async def test_a_stream_of_an_unknown_interaction_is_not_retried(
 
 
 async def test_a_stream_passes_over_what_is_no_event(client: AsyncClient, wire: Wire) -> None:
-    wire.prelude = ': hello\r\n\r\nretry: 10\r\n\r\ndata: {"x":1}\r\n\r\ndata: junk\r\r'
+    wire.preludes = [': hello\r\n\r\nretry: 10\r\n\r\ndata: {"x":1}\r\n\r\ndata: junk\r\r']
     wire.events.insert(1, {"event_id": "v1b", "event_type": "step.sparkle", "glitter": [1]})
 
     seen = [event async for event in client.interactions.stream(ID)]
 
     assert [event.event_type for event in seen][:2] == ["interaction.created", "step.sparkle"]
     assert len(seen) == 7
+
+
+async def test_a_call_whose_connection_breaks_is_made_again_under_the_same_key(
+    client: AsyncClient, wire: Wire
+) -> None:
+    wire.broken_creates = 2
+
+    run = await client.interactions.create(agent="tour", input="go")
+    await client.interactions.create(agent="tour", input="go")
+
+    assert run.status == "completed"
+    assert wire.keys[0] is not None
+    assert wire.keys[0] == wire.keys[1] == wire.keys[2] != wire.keys[3]
+
+
+async def test_an_error_that_is_not_in_the_log_is_a_broken_stream(
+    client: AsyncClient, wire: Wire
+) -> None:
+    refusal = {"event_type": "error", "error": {"code": "internal", "message": "m"}}
+    wire.preludes = [f"data: {json.dumps(refusal)}\n\n"]
+
+    seen = [event.event_id async for event in client.interactions.stream(ID)]
+
+    assert seen == ["v1", "v2", "v3", "v4", "v5", "v6"]
+    assert len(wire.requests) == 2
 
 
 def test_the_id_of_a_server_sent_event_stands_in_for_a_missing_one() -> None:

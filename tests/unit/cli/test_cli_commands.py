@@ -142,11 +142,11 @@ def test_the_key_is_found_in_the_configuration(
 ) -> None:
     connected.variables["MY_KEY"] = connected.variables.pop("SANDLOT_API_KEY")
     (tmp_path / "sandlot.yaml").write_text("server:\n  api_key: ${env:MY_KEY}\n", encoding="utf-8")
-    wire.models = [{"id": "fast", "provider": "script"}]
+    wire.models = [{"id": "fast", "description": "script/inline", "default": True}]
 
     done = connected("models")
 
-    assert done.stdout == "MODEL\tABOUT\nfast\tprovider: script\n"
+    assert done.stdout == "MODEL\tABOUT\nfast\tscript/inline (default)\n"
 
 
 def test_a_mistake_in_the_configuration_is_named(sandlot: Shell, tmp_path: Path) -> None:

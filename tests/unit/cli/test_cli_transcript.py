@@ -124,8 +124,8 @@ def test_steps_that_make_no_sense_are_passed_over() -> None:
         (
             "browser_navigate",
             {"url": "/workspace/r.html"},
-            "Page URL: file:///workspace/r.html\nPage Title: My report\n- heading",
-            ("/workspace/r.html", "file:///workspace/r.html “My report”"),
+            "Page: My report (/workspace/r.html)\nSnapshot:\n- heading",
+            ("/workspace/r.html", "My report (/workspace/r.html)"),
         ),
         ("view_file", {"AbsolutePath": "/a"}, "1: x\n2: y", ("/a", "2 lines")),
         ("grep_search", {"SearchPath": "/a", "Query": "q"}, "none", ("/a q", "none")),

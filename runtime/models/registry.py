@@ -21,7 +21,7 @@ ANY_OTHER = "*"
 LONGEST_CHAIN = 8
 """How many aliases may lead to one model."""
 
-_KINDS = {
+KINDS = {
     "google": ("runtime.models.google", "GoogleProvider"),
     "openai": ("runtime.models.openai", "OpenAIProvider"),
     "anthropic": ("runtime.models.anthropic", "AnthropicProvider"),
@@ -45,10 +45,10 @@ class ProviderSlot:
     def kind(self) -> str:
         """The wire it speaks. Raises `ModelNotConfigured` when nothing says which."""
         kind = self._settings.kind or self._name
-        if kind not in _KINDS:
+        if kind not in KINDS:
             raise ModelNotConfigured(
                 f"The provider {self._name!r} needs a `kind` in sandlot.yaml, "
-                f"one of {', '.join(_KINDS)}; or name it after its kind."
+                f"one of {', '.join(KINDS)}; or name it after its kind."
             )
         return kind
 
@@ -82,7 +82,7 @@ class ProviderSlot:
             return self._provider
 
     def _load(self) -> Provider:
-        module, name = _KINDS[self.kind]
+        module, name = KINDS[self.kind]
         made: Provider = getattr(import_module(module), name)(self._settings)
         return made
 
@@ -229,7 +229,7 @@ def _example(asked: str | None, last: str) -> str:
     """The lines of sandlot.yaml that a model needs."""
     wanted = last if last != ANY_OTHER else "gemini-3.8-flash"
     kind, slash, model = wanted.partition("/")
-    if not slash or kind not in _KINDS:
+    if not slash or kind not in KINDS:
         kind, model = _likely(wanted), wanted
     target = f"{kind}/{model}"
     lines = ["models:", f"  providers: {{{kind}: {{{_access(kind)}}}}}"]

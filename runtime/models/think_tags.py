@@ -20,6 +20,8 @@ class ThinkTags:
         parts: list[ModelPart] = []
         if self._state == "start":
             self._decide()
+        if self._state == "opened" and (begin := self._held.lstrip("\n")):
+            self._state, self._held = "thought", begin
         if self._state == "thought":
             parts += self._thought()
         if self._state == "gap" and (rest := self._held.lstrip()):
@@ -32,14 +34,14 @@ class ThinkTags:
     def finish(self) -> list[ModelPart]:
         """What is left at the end."""
         held, self._held = self._held, ""
-        if not held or self._state == "gap":
+        if not held or self._state in {"opened", "gap"}:
             return []
         return [ThoughtPart(text=held) if self._state == "thought" else TextPart(text=held)]
 
     def _decide(self) -> None:
         begin = self._held.lstrip()
         if begin.startswith(_OPEN):
-            self._state, self._held = "thought", begin.removeprefix(_OPEN).lstrip("\n")
+            self._state, self._held = "opened", begin.removeprefix(_OPEN)
         elif not _OPEN.startswith(begin):
             self._state = "answer"
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from runtime.models.connection import Patience
 from runtime.models.delivery import RemoteModel, RetryPolicy, Terms
 from runtime.models.port import ModelInfo
-from runtime.models.registry import _KINDS
+from runtime.models.registry import KINDS
 from runtime.schema.content import TextContent
 from runtime.schema.model import ModelPart, ModelRequest
 from runtime.schema.settings import ProviderSettings
@@ -240,12 +240,13 @@ async def remote_model(
     retries: RetryPolicy = QUICK,
     timeout_seconds: float = 20.0,
     vision: bool = True,
+    name: str | None = None,
 ) -> AsyncIterator[RemoteModel]:
     """The adapter of a wire, with its real SDK, pointed at a server."""
     settings = ProviderSettings(
         base_url=address + wire.base_path, api_key=SecretStr(KEY), vision=vision
     )
-    module, name = _KINDS[wire.kind]
+    module, name = KINDS[wire.kind]
     provider = getattr(import_module(module), name)(settings, patience or Patience())
 
     async def made() -> Any:
@@ -254,7 +255,7 @@ async def remote_model(
     info = ModelInfo(f"{wire.kind}/{wire.model}", f"{wire.kind}/{wire.model}", wire.kind)
     terms = Terms(retries, timeout_seconds, (KEY,))
     try:
-        yield RemoteModel(info, wire.model, made, terms)
+        yield RemoteModel(info, name or wire.model, made, terms)
     finally:
         await provider.aclose()
 

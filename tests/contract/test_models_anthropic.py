@@ -186,13 +186,12 @@ async def test_sampling_settings_reach_a_model_that_takes_them() -> None:
     request = ask(generation=Generation(temperature=0.5, top_p=0.9))
     async with (
         model_server(sse(*message_text("ok"), named=True)) as server,
-        remote_model(WIRE, server.address) as model,
+        remote_model(WIRE, server.address, name="claude-haiku-4-5") as older,
+        remote_model(WIRE, server.address) as newer,
     ):
-        model._name = "claude-haiku-4-5"
-        await parts_of(model, request)
-        model._name = "claude-opus-5"
+        await parts_of(older, request)
         with pytest.raises(ModelRefused, match="temperature"):
-            await parts_of(model, request)
+            await parts_of(newer, request)
 
     assert server.asked[0].body["temperature"] == 0.5
     assert server.asked[0].body["top_p"] == 0.9

@@ -155,9 +155,8 @@ async def test_what_is_sent() -> None:
 async def test_an_older_model_is_shown_the_picture_beside_the_result() -> None:
     async with (
         model_server(sse(*gemini_text("ok"))) as server,
-        remote_model(WIRE, server.address) as model,
+        remote_model(WIRE, server.address, name="gemini-2.5-pro") as model,
     ):
-        model._name = "gemini-2.5-pro"
         await parts_of(
             model,
             ask(

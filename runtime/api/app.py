@@ -31,6 +31,7 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = services
     for router in (interactions.router, operations.router, catalogs.router, *more):

@@ -24,6 +24,7 @@ async def livez() -> Response:
 
 @router.get(
     "/healthz",
+    name="healthz",
     response_class=JSONResponse,
     responses={200: {"model": resources.Health}, 503: {"model": resources.Health}},
 )

@@ -95,6 +95,7 @@ async def get_interaction(
 
 @router.post(
     "/interactions/{interaction_id}:cancel",
+    name="cancel_interaction_by_verb",
     response_class=JSONResponse,
     responses={200: {"model": resources.Interaction}, **documented(404)},
 )

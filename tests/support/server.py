@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import httpx2
 
-from runtime.api import DrainingServer, FixedKeys, Probe, Services, create_app
+from runtime.api import DrainingServer, FixedKeys, KeyRing, Probe, Services, create_app
 from runtime.schema.settings import ServerSettings
 from tests.support.services import Parts, open_parts
 
@@ -38,6 +38,7 @@ async def running(
     *,
     settings: ServerSettings | None = None,
     probes: Mapping[str, Probe] | None = None,
+    keys: KeyRing | None = None,
     **parts: Any,
 ) -> AsyncIterator[Running]:
     async with open_parts(state_dir, **parts) as opened:
@@ -45,7 +46,7 @@ async def running(
             interactions=opened.interactions,
             operations=opened.operations,
             catalogs=opened.catalogs,
-            keys=FixedKeys([KEY]),
+            keys=keys or FixedKeys([KEY]),
             settings=settings or ServerSettings(),
             version="0.0.0",
             probes={"store": opened.store.check, **(probes or {})},

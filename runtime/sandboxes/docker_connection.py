@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,9 +12,20 @@ from typing import Any
 import docker
 import docker.errors
 import requests
+import urllib3.exceptions
+from docker.utils import parse_host
 
 from runtime.errors import SandboxUnavailable, StorageFull
 from runtime.sandboxes.image_plan import is_disk_full
+
+_UNIX = "http+unix://"
+_SILENCE = (
+    docker.errors.DockerException,
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    ConnectionError,
+    TimeoutError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +54,7 @@ def connected(timeout_seconds: int = 120) -> Generator[docker.DockerClient]:
     disk is full.
     """
     try:
+        _knock()
         client = docker.from_env(timeout=timeout_seconds)
         try:
             yield client
@@ -52,7 +65,7 @@ def connected(timeout_seconds: int = 120) -> Generator[docker.DockerClient]:
         if is_disk_full(text):
             raise StorageFull("The disk of the Docker daemon is full: free some space.") from error
         raise SandboxUnavailable(f"The Docker daemon refused: {text[:300]}") from error
-    except (docker.errors.DockerException, requests.RequestException) as error:
+    except _SILENCE as error:
         raise SandboxUnavailable(_why_silent(str(error))) from error
 
 
@@ -85,6 +98,17 @@ def facts_from(version: dict[str, Any], info: dict[str, Any]) -> DockerFacts:
         runtimes=tuple(sorted(info.get("Runtimes") or {})),
         ignored_limits=tuple(name for name, key in limits.items() if info.get(key) is False),
     )
+
+
+def _knock() -> None:
+    """Raises what `_SILENCE` has where nobody listens; the SDK would leave an open socket."""
+    address = str(parse_host(os.environ.get("DOCKER_HOST")))
+    if address.startswith(_UNIX):
+        with socket.socket(socket.AF_UNIX) as door:
+            try:
+                door.connect(address.removeprefix(_UNIX))
+            except OSError as error:
+                raise docker.errors.DockerException(str(error)) from error
 
 
 def _runc_version(version: dict[str, Any], info: dict[str, Any]) -> str:

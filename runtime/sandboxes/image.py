@@ -153,6 +153,8 @@ class _Build:
             timeout=_BUILD_TIMEOUT,
         )
         self._follow(stream)
+        if not self._is_local(name):
+            raise self._failure("The Docker daemon ended in the middle of the build: try again.")
 
     def _is_local(self, name: str) -> bool:
         try:

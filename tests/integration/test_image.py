@@ -30,11 +30,6 @@ patch pdftotext pip ps python python3 rg rsync sed sqlite3 tar tree unzip wget x
 """
 
 
-@pytest.fixture(scope="session")
-def image() -> str:
-    return ensure_image(lambda _: None)
-
-
 @pytest.fixture(scope="module")
 def client() -> Iterator[docker.DockerClient]:
     client = docker.from_env(timeout=300)

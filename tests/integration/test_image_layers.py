@@ -11,14 +11,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from runtime.sandboxes.image import ensure_image
-
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
-
-
-@pytest.fixture(scope="module")
-def image() -> str:
-    return ensure_image(lambda _: None)
 
 
 @pytest.fixture(scope="module")

@@ -246,8 +246,8 @@ async def remote_model(
     settings = ProviderSettings(
         base_url=address + wire.base_path, api_key=SecretStr(KEY), vision=vision
     )
-    module, name = KINDS[wire.kind]
-    provider = getattr(import_module(module), name)(settings, patience or Patience())
+    module, provider_class = KINDS[wire.kind]
+    provider = getattr(import_module(module), provider_class)(settings, patience or Patience())
 
     async def made() -> Any:
         return provider

@@ -66,7 +66,7 @@ class Models:
         if name not in self._names:
             raise ModelNotConfigured(f"The model '{name}' is not configured.")
 
-    def entries(self) -> list[ModelInfo]:
+    def known(self) -> list[ModelInfo]:
         return [ModelInfo(name, f"script/{name}", "script") for name in self._names]
 
 

@@ -65,7 +65,7 @@ def _host_config(spec: SandboxSpec, workspace: WorkspaceMount, seccomp: str) -> 
         "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp}"],
         "ReadonlyRootfs": True,
         "Tmpfs": {
-            "/tmp": f"rw,nosuid,nodev,size={TMP_BYTES},nr_inodes=100k,mode=1777",
+            "/tmp": f"rw,exec,nosuid,nodev,size={TMP_BYTES},nr_inodes=100k,mode=1777",
             "/run": "rw,nosuid,nodev,noexec,size=16m,nr_inodes=4k,mode=0755",
         },
         "Mounts": _mounts(spec, workspace),

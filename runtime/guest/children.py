@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,19 +71,29 @@ class Child:
         return self._popen.wait()
 
     async def watch(self) -> None:
-        """Reap the child when it ends; runs in a task of the owner, once per child."""
+        """Reap the child when it ends; runs in a task of the owner, once per child.
+
+        Cancelling this kills the child with its kin: nobody would reap it later.
+        """
+        try:
+            await self._wait_for_end()
+        finally:
+            if self._popen.poll() is None:
+                self.kill_with_kin()
+            self._ended.set()
+
+    async def _wait_for_end(self) -> None:
         try:
             descriptor = os.pidfd_open(self.pid)
         except OSError:  # not there before Linux 5.3, nor in every sandboxing runtime
             while self._popen.poll() is None:  # noqa: ASYNC110 - nothing there to wait for
                 await anyio.sleep(_POLL_SECONDS)
-        else:
-            try:
-                while self._popen.poll() is None:
-                    await anyio.wait_readable(descriptor)
-            finally:
-                os.close(descriptor)
-        self._ended.set()
+            return
+        try:
+            while self._popen.poll() is None:
+                await anyio.wait_readable(descriptor)
+        finally:
+            os.close(descriptor)
 
     def send_signal(self, number: signal.Signals) -> None:
         """Signal the child itself, if it still runs."""
@@ -97,12 +107,7 @@ class Child:
 
     def kill_with_kin(self) -> None:
         """Kill the child, its descendants, and all else in its session. Reaps the child."""
-        for _ in range(_KILL_ROUNDS):
-            victims = [entry for entry in kin(self.pid) if not entry.is_zombie]
-            for victim in victims:
-                signal_process(victim.pid, signal.SIGKILL)
-            if not victims:
-                break
+        kill_kin(self.pid)
         self._popen.kill()
         self._popen.wait()
 
@@ -128,9 +133,23 @@ def signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def newest_child(pid: int) -> ProcessEntry | None:
+def kill_kin(pid: int) -> None:
+    """Kill a process, its descendants, and everything in the session that it leads or led."""
+    for _ in range(_KILL_ROUNDS):
+        victims = [entry.pid for entry in kin(pid) if not entry.is_zombie]
+        for victim in victims:
+            signal_process(victim, signal.SIGKILL)
+        if not victims:
+            break
+
+
+def newest_child(pid: int, except_groups: Set[int]) -> ProcessEntry | None:
     """The child that `pid` started last: for a shell that waits, the one that it waits for."""
-    children = [entry for entry in all_processes() if entry.parent == pid]
+    children = [
+        entry
+        for entry in all_processes()
+        if entry.parent == pid and entry.group not in except_groups
+    ]
     return max(children, key=lambda entry: (entry.started, entry.pid), default=None)
 
 

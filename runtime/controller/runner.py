@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 import anyio
 import structlog
@@ -54,7 +55,7 @@ class Runner:
         self._models = models
         self._relayed = relayed
         self._active: dict[str, Active] = {}
-        self._environments: dict[str, anyio.Lock] = {}
+        self._environments: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:

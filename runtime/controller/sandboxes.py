@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import anyio
 import structlog
@@ -59,7 +60,7 @@ class Sandboxes:
         self._sockets = sockets
         self._image = image
         self._live: dict[str, LiveSandbox] = {}
-        self._starting: dict[str, anyio.Lock] = {}
+        self._starting: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
         self._changed = anyio.Condition()
         self._reserved = 0
 

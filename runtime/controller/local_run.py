@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 
 import anyio
 
@@ -49,10 +50,12 @@ class LocalRun:
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelPart]:
         """The loop's model: the provider's, with its usage counted."""
         model, name = self._models.resolve(self._plan.spec.model)
-        async for part in model.stream(request.model_copy(update={"model": name})):
-            if isinstance(part, ModelDone):
-                self.usage = self.usage + part.usage
-            yield part
+        asked = request.model_copy(update={"model": name})
+        async with aclosing(model.stream(asked)) as parts:
+            async for part in parts:
+                if isinstance(part, ModelDone):
+                    self.usage = self.usage + part.usage
+                yield part
 
 
 class JournalSink:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
 from runtime.errors import ToolFault
@@ -32,7 +32,7 @@ class Journal(Protocol):
 class Model(Protocol):
     """One provider of models."""
 
-    def stream(self, request: ModelRequest) -> AsyncIterator[ModelPart]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelPart]:
         """The parts of one answer, the last one a `ModelDone`. Raises `ModelFault`."""
         ...
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 import anyio
 from anyio.abc import TaskGroup
 
@@ -11,7 +13,7 @@ from runtime.controller.ports import Journal, ModelDirectory, RelayedTools
 from runtime.controller.sandboxes import LiveSandbox
 from runtime.errors import SandboxLost, SandlotError, ToolFault
 from runtime.gateway.session import GuestSession
-from runtime.schema.model import ModelDone, ModelPart
+from runtime.schema.model import ModelDone
 from runtime.schema.protocol import (
     CancelRun,
     EventsStored,
@@ -140,13 +142,11 @@ class SandboxRun:
         # The guest may ask, but which model is called is not its choice.
         model, name = self._models.resolve(self._plan.spec.model)
         request = call.request.model_copy(update={"model": name})
-        async for part in model.stream(request):
-            if isinstance(part, ModelDone):
-                self.usage = self.usage + part.usage
-            await self._pass_on(call.call_id, part, session)
-
-    async def _pass_on(self, call_id: str, part: ModelPart, session: GuestSession) -> None:
-        await session.send(ModelParts(call_id=call_id, parts=[part]))
+        async with aclosing(model.stream(request)) as parts:
+            async for part in parts:
+                if isinstance(part, ModelDone):
+                    self.usage = self.usage + part.usage
+                await session.send(ModelParts(call_id=call.call_id, parts=[part]))
 
     async def _relay(self, call: RelayCall, session: GuestSession) -> None:
         try:

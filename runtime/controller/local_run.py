@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import anyio
@@ -47,7 +47,7 @@ class LocalRun:
         await self._sink.flush()
         return outcome
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelPart]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelPart]:
         """The loop's model: the provider's, with its usage counted."""
         model, name = self._models.resolve(self._plan.spec.model)
         asked = request.model_copy(update={"model": name})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from itertools import count
 
 import anyio
@@ -33,7 +33,7 @@ class RemoteModel:
         self._numbers = count(1)
         self._waiting: dict[str, MemoryObjectSendStream[ModelParts | ModelCallFailed]] = {}
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelPart]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelPart]:
         """The parts of the answer. Raises `ModelFault` with the controller's code."""
         call_id = f"{self._run_id}.m{next(self._numbers)}"
         send, receive = anyio.create_memory_object_stream[ModelParts | ModelCallFailed](math.inf)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from runtime.schema.events import StepEvent
@@ -16,7 +16,7 @@ Emit = Callable[[str], Awaitable[None]]
 class ModelPort(Protocol):
     """Something that answers model requests."""
 
-    def stream(self, request: ModelRequest) -> AsyncIterator[ModelPart]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelPart]:
         """The parts of one answer, the last one a `ModelDone`. Raises `ModelFault`."""
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from runtime.loop.ports import ModelPort, Toolbox
@@ -52,8 +53,9 @@ class TurnReader:
 
     async def read(self, model: ModelPort, request: ModelRequest) -> Turn:
         """Call the model and read the whole answer. Raises `ModelFault`."""
-        async for part in model.stream(request):
-            await self._take(part)
+        async with aclosing(model.stream(request)) as parts:
+            async for part in parts:
+                await self._take(part)
         return self._turn
 
     async def _take(self, part: ModelPart) -> None:

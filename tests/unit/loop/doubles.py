@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 from runtime.errors import ToolFault
@@ -17,7 +17,7 @@ class PlayedModel:
         self._turns = list(turns)
         self.requests: list[ModelRequest] = []
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelPart]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelPart]:
         self.requests.append(request)
         turn = self._turns.pop(0)
         if isinstance(turn, Exception):

@@ -4,7 +4,6 @@ from typing import Any
 
 import anyio
 import pytest
-from tests.unit.loop.doubles import FunctionToolbox, KeptEvents, PlayedModel
 
 from runtime.errors import ModelUnavailable, ToolFault
 from runtime.loop.history import LOST, repair
@@ -25,6 +24,7 @@ from runtime.schema.model import (
 from runtime.schema.protocol import RunLimits, RunOutcome, RunSpec
 from runtime.schema.steps import STEPS, ToolResult, as_result, text_result
 from runtime.schema.usage import Usage
+from tests.unit.loop.doubles import FunctionToolbox, KeptEvents, PlayedModel
 
 pytestmark = pytest.mark.anyio
 

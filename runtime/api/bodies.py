@@ -18,16 +18,18 @@ from runtime.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 MAX_DEPTH = 100
 _DISCARD_FACTOR = 8
 _DISCARD_SECONDS = 30.0
+IDLE_SECONDS = 30.0
+"""How long a body may take from one piece to the next."""
 _BIG = 1024 * 1024
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-async def read_json(request: Request) -> Any:
-    """The JSON value in the body.
+async def read_json(request: Request, idle_seconds: float = IDLE_SECONDS) -> Any:
+    """The JSON value in the body, whose pieces come at most `idle_seconds` apart.
 
     Raises `InvalidRequest`, `PayloadTooLarge`, `UnsupportedMediaType`.
     """
-    body = await _read(request)
+    body = await _read(request, idle_seconds)
     if not body:
         raise InvalidRequest("The body is empty; a JSON object is expected.")
     _check_type(request)
@@ -38,7 +40,7 @@ async def read_json(request: Request) -> Any:
 
 async def read_optional_json(request: Request) -> Any:
     """The JSON value in the body, or None where there is no body. Raises as `read_json`."""
-    body = await _read(request)
+    body = await _read(request, IDLE_SECONDS)
     if not body:
         return None
     _check_type(request)
@@ -63,27 +65,30 @@ def parse_json(body: bytes) -> Any:
     return value
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, idle_seconds: float) -> bytes:
     limit = services_of(request).settings.max_body_bytes
     body = bytearray()
     size = 0
     try:
-        with anyio.move_on_after(None) as scope:
+        with anyio.move_on_after(idle_seconds) as scope:
             async for chunk in request.stream():
                 size += len(chunk)
                 if size <= limit:
                     body += chunk
+                    scope.deadline = anyio.current_time() + idle_seconds
                     continue
+                if body:
+                    body.clear()
+                    scope.deadline = anyio.current_time() + _DISCARD_SECONDS
                 # Most clients read the answer only after they have sent everything.
-                body.clear()
                 if size > limit * _DISCARD_FACTOR:
                     break
-                if scope.deadline == math.inf:
-                    scope.deadline = anyio.current_time() + _DISCARD_SECONDS
     except ClientDisconnect as error:
         raise InvalidRequest("The body ended early.") from error
     if size > limit:
         raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
+    if scope.cancelled_caught:
+        raise InvalidRequest(f"Nothing more of the body arrived for {idle_seconds:g} s.")
     return bytes(body)
 
 
@@ -125,7 +130,7 @@ def _check_depth(value: Any, body: bytes) -> None:
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [child for parent in level for child in _children(parent)]
         if not level:
             return

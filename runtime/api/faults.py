@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketState
 
 from runtime.errors import Internal, SandlotError
 from runtime.ids import new_id
@@ -28,6 +29,7 @@ _CODES = {
     415: "unsupported_media_type",
 }
 _RETRY_SECONDS = "2"
+_CONNECTING = WebSocketState.CONNECTING
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -58,11 +60,14 @@ def fault_response(error: SandlotError) -> JSONResponse:
 def add_handlers(app: FastAPI) -> None:
     """Turn what routes raise into answers."""
 
-    async def fault(_request: Request, error: Exception) -> Response:
+    async def fault(connection: Request | WebSocket, error: Exception) -> Response:
         assert isinstance(error, SandlotError)
         if error.http_status >= 500:
             log.warning("request failed", code=error.code, message=error.message)
-        return fault_response(error)
+        answer = fault_response(error)
+        if isinstance(connection, WebSocket) and connection.client_state is _CONNECTING:
+            await connection.send_denial_response(answer)
+        return answer
 
     async def refused(_request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

@@ -13,10 +13,14 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+from fastapi import APIRouter, WebSocket
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
 
 from runtime.errors import SandboxUnavailable
 from runtime.schema.settings import ServerSettings
-from tests.support.server import KEY, Running, running
+from tests.support.server import HEADERS, KEY, Running, running
 
 pytestmark = pytest.mark.anyio
 
@@ -347,6 +351,30 @@ async def test_foreign_host_names_are_refused_on_loopback(api: Running) -> None:
             {"origin": "http://localhost:3000"},
         ):
             assert (await client.get("/v1/agents", headers=headers)).status_code == 200, headers
+
+
+async def test_sockets_are_guarded_like_calls(tmp_path: Path) -> None:
+    router = APIRouter()
+
+    @router.websocket("/echo")
+    async def echo(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.send_text(await socket.receive_text())
+        await socket.close()
+
+    async with running(tmp_path, more=[router]) as api:
+        url = f"ws://127.0.0.1:{api.port}/v1beta/echo"
+        async with connect(url, additional_headers=HEADERS, proxy=None) as socket:
+            await socket.send("hello")
+            assert await socket.recv() == "hello"
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(url, proxy=None)
+        assert refused.value.response.status_code == 401
+        assert json.loads(refused.value.response.body)["error"]["code"] == "unauthenticated"
+        evil = Origin("https://evil.example")
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(url, additional_headers=HEADERS, origin=evil, proxy=None)
+        assert refused.value.response.status_code == 403
 
 
 async def test_any_host_name_may_be_used_off_loopback(tmp_path: Path) -> None:

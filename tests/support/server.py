@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import httpx2
+from fastapi import APIRouter
 
 from runtime.api import DrainingServer, FixedKeys, KeyRing, Probe, Services, create_app
 from runtime.schema.settings import ServerSettings
@@ -39,6 +40,7 @@ async def running(
     settings: ServerSettings | None = None,
     probes: Mapping[str, Probe] | None = None,
     keys: KeyRing | None = None,
+    more: Sequence[APIRouter] = (),
     **parts: Any,
 ) -> AsyncIterator[Running]:
     async with open_parts(state_dir, **parts) as opened:
@@ -51,7 +53,7 @@ async def running(
             version="0.0.0",
             probes={"store": opened.store.check, **(probes or {})},
         )
-        server = DrainingServer(create_app(services), services.draining)
+        server = DrainingServer(create_app(services, more), services.draining)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
             async with anyio.create_task_group() as tasks:

@@ -73,7 +73,8 @@ class Run:
         if ending.interrupted and ending.status is None:
             raise KeyboardInterrupt
         final = self._client.interactions.get(started.id)
-        self._conclude(final, transcript, self._harvest(final, before))
+        harvest = self._harvest(final, before) if transcript.step_count else None
+        self._conclude(final, transcript, harvest)
         return _exit_status(final, ending)
 
     def _task(self) -> str:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
 
-import anyio
-import uvicorn
-
+from runtime.api.server import DrainingServer
 from runtime.client import ControllerUnreachable
 
 FIRST_PORT = 8080
 LAST_PORT = 8099
-DRAIN_SECONDS = 5
 
 
-class CannotListen(ControllerUnreachable):
+class CannotStart(ControllerUnreachable):
+    """The controller cannot start."""
+
+    code = "cannot_start"
+    retryable = False
+
+
+class CannotListen(CannotStart):
     """The address cannot be listened on."""
 
     code = "cannot_listen"
-    retryable = False
 
 
 def listen(host: str, port: int | None) -> socket.socket:
@@ -82,39 +84,17 @@ def url_of(listener: socket.socket, host: str) -> str:
     return f"http://{reachable}:{port}"
 
 
-class ApiServer(uvicorn.Server):
-    """Serves an application until it is told to stop; whoever runs it listens for signals."""
-
-    def __init__(self, app: Any) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                log_level="warning",
-                access_log=False,
-                timeout_graceful_shutdown=DRAIN_SECONDS,
-                server_header=False,
-            )
-        )
-        self.settled = anyio.Event()
-        """Set once it serves, or cannot."""
+class ApiServer(DrainingServer):
+    """Serves until it is told to stop; whoever runs it listens for signals."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         """Leave signals alone: uvicorn would end the process before anything is cleaned up."""
         yield
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve, and say so."""
-        await super().startup(sockets)
-        self.settled.set()
-
-    async def run_until_stopped(self, sockets: Sequence[socket.socket]) -> None:
-        """Serve until `stop`."""
+    async def run_until_stopped(self, listener: socket.socket) -> None:
+        """Serve on `listener` until `should_exit` is set."""
         try:
-            await self.serve([*sockets])
+            await self.serve([listener])
         finally:
-            self.settled.set()
-
-    def stop(self) -> None:
-        """Take no more requests, let those at work end for a few seconds."""
-        self.should_exit = True
+            self.ready.set()

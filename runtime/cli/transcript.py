@@ -99,6 +99,7 @@ class Transcript:
     def __init__(self) -> None:
         self._events: dict[int, list[dict[str, Any]]] = {}
         self._calls: dict[str, ToolCall] = {}
+        self._faults: set[Fault] = set()
         self.step_count = 0
 
     def feed(self, event: dict[str, Any]) -> list[Item]:
@@ -112,7 +113,7 @@ class Transcript:
             case {"event_type": "interaction.completed", "interaction": dict(interaction)}:
                 return self.ending(interaction)
             case {"event_type": "error", "error": dict(error)}:
-                return [_fault(error)]
+                return self._new_faults([error])
             case _:
                 return []
 
@@ -155,7 +156,13 @@ class Transcript:
             if interaction.get("status") == "requires_action"
         ]
         self._calls.clear()
-        return [*waiting, *(_fault(error) for error in interaction.get("errors") or [])]
+        return [*waiting, *self._new_faults(interaction.get("errors") or [])]
+
+    def _new_faults(self, errors: list[dict[str, Any]]) -> list[Item]:
+        """Those that were not shown yet: what ends a run is an event, and stands in its end."""
+        faults = [fault for fault in map(_fault, errors) if fault not in self._faults]
+        self._faults.update(faults)
+        return [*faults]
 
     @property
     def activity(self) -> str:

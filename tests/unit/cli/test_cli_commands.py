@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from runtime.cli.commands import app
+from tests.support.shell import Shell
 from tests.support.wire_controller import Wire
-from tests.unit.cli.conftest import Shell
 
 COMMANDS = [
     (),

@@ -9,8 +9,8 @@ import pytest
 
 from runtime.cli.archive import MAX_HEADER_BYTES, Packing, safe_path, unpack
 from runtime.errors import InvalidRequest
+from tests.support.shell import Shell
 from tests.support.wire_controller import Wire
-from tests.unit.cli.conftest import Shell
 
 ENV = "0123456789abcdef0123456789abcdef"
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.shell import Shell
 from tests.support.wire_controller import Wire, numbered, step_events
-from tests.unit.cli.conftest import Shell
 
 ID = "int_0001"
 ENV = "0123456789abcdef0123456789abcdef"

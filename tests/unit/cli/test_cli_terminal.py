@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.shell import Shell
 from tests.support.wire_controller import Wire
-from tests.unit.cli.conftest import Shell
 from tests.unit.cli.test_cli_run import played
 
 ENV = "0123456789abcdef0123456789abcdef"

@@ -1,0 +1,36 @@
+"""The log of a controller: one line per entry on standard error, for a person or for a machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import structlog
+
+
+def open_logbook() -> None:
+    """Send every log entry to standard error: coloured in a terminal, JSON elsewhere.
+
+    `$SANDLOT_LOG` is the lowest level that counts: `debug`, `info` (the default), `warning`.
+    """
+    level = _level(os.environ.get("SANDLOT_LOG", "info"))
+    is_terminal = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if is_terminal else [structlog.processors.format_exc_info]),
+            structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr)
+
+
+def _level(name: str) -> int:
+    return {"debug": logging.DEBUG, "warning": logging.WARNING, "error": logging.ERROR}.get(
+        name.lower(), logging.INFO
+    )

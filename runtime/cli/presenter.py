@@ -195,7 +195,7 @@ def _code_block(language: str, code: str) -> RenderableType:
     block = Syntax(
         code.rstrip(), lexer, theme="ansi_dark", background_color="default", word_wrap=True
     )
-    return Group(title, Padding(block, (0, 0, 0, 2)))
+    return Group(Text(), title, Padding(block, (0, 0, 0, 2)))
 
 
 def _output_block(text: str, is_error: bool) -> RenderableType:

@@ -28,6 +28,7 @@ from runtime.errors import SandlotError
 
 _ANY_TASK = "Show me around."
 _LISTED_FILES = 20
+_STYLES = {"completed": "bold green", "requires_action": "bold yellow"}
 
 
 def run(order: RunOrder) -> int:
@@ -140,7 +141,8 @@ class Run:
             typer.echo(final.output_text)
         for error in final.errors if not self._order.show else []:
             self._say(f"error: {one_line(error.message, 1000)}")
-        self._say(_summary(final, transcript, clock.monotonic() - self._started))
+        style = _STYLES.get(final.status, "bold red")
+        self._say(_summary(final, transcript, clock.monotonic() - self._started), style)
         if final.environment_id:
             self._say(f"environment: {final.environment_id} (sandlot shell {final.environment_id})")
         for line in _harvest_lines(harvest, final.environment_id):
@@ -148,8 +150,8 @@ class Run:
         if self._order.as_json:
             typer.echo(json.dumps(_as_json(final), indent=2))
 
-    def _say(self, text: str) -> None:
-        self._console.print(Text(text), soft_wrap=True)
+    def _say(self, text: str, style: str = "") -> None:
+        self._console.print(Text(text, style=style), soft_wrap=True)
 
 
 def _default_output(agent: str) -> Path:

@@ -65,11 +65,11 @@ class AsyncFiles:
     async def chunks(
         self, environment: str, path: str, recursive: bool = False
     ) -> AsyncIterator[bytes]:
-        """The bytes of a file, or of an uncompressed tar of a folder, in pieces of 1 MiB."""
+        """The bytes of a file, or of an uncompressed tar of a folder, in pieces of about 1 MiB."""
         query = {"alt": "media", "recursive": recursive or None}
         async with self._transport.open("GET", _file(environment, path), query=query) as response:
             try:
-                async for chunk in response.aiter_raw(CHUNK_BYTES):
+                async for chunk in _joined(response.aiter_raw()):
                     yield chunk
             except httpx2.TransportError as problem:
                 raise self._transport.unreachable(problem) from problem
@@ -124,6 +124,21 @@ def _files(answer: Any) -> FileList:
             return [EnvironmentFile.model_validate(row)]
         case _:
             return [EnvironmentFile.model_validate(answer)]
+
+
+async def _joined(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Small pieces put together to `CHUNK_BYTES` and a bit, to be handed on less often."""
+    waiting: list[bytes] = []
+    size = 0
+    async for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= CHUNK_BYTES:
+            yield b"".join(waiting)
+            waiting.clear()
+            size = 0
+    if waiting:
+        yield b"".join(waiting)
 
 
 async def _body(source: Source) -> AsyncIterator[bytes]:

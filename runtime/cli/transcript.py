@@ -167,10 +167,14 @@ class Transcript:
     @property
     def activity(self) -> str:
         """What is going on just now, in a few words."""
-        if not self._events:
-            return doing(list(self._calls.values())[-1]) if self._calls else "thinking"
-        kind = str(self._started()["step"].get("type"))
-        return "writing" if kind == "model_output" else "thinking"
+        if self._events:
+            return _WRITING.get(str(self._started()["step"].get("type")), self._running())
+        return self._running()
+
+    def _running(self) -> str:
+        if self._calls:
+            return doing(list(self._calls.values())[-1])
+        return "thinking" if self.step_count else "starting"
 
     @property
     def draft(self) -> str:
@@ -189,6 +193,12 @@ class Transcript:
 
 
 _DRAFTED = frozenset({"model_output", "thought"})
+_WRITING = {
+    "thought": "thinking",
+    "model_output": "writing",
+    "code_execution_call": "writing code",
+    "function_call": "choosing a tool",
+}
 
 
 def _delta_text(delta: dict[str, Any]) -> str:

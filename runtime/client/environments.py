@@ -20,6 +20,7 @@ Source = Path | bytes | BinaryIO | Iterable[bytes]
 """Where an upload comes from."""
 
 CHUNK_BYTES = 1024 * 1024
+_FILES_PER_PAGE = 1000
 
 
 class AsyncEnvironments:
@@ -103,6 +104,7 @@ class AsyncFiles:
             self._transport,
             _file(environment, path),
             "files",
+            page_size=_FILES_PER_PAGE,
             recursive=recursive or None,
         )
         return [EnvironmentFile.model_validate(row) async for row in rows]

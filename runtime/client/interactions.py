@@ -159,13 +159,19 @@ class AsyncModels:
 
 
 async def pages(
-    transport: Transport, path: str, field: str, *, limit: int | None = None, **query: Any
+    transport: Transport,
+    path: str,
+    field: str,
+    *,
+    limit: int | None = None,
+    page_size: int = _PAGE_SIZE,
+    **query: Any,
 ) -> AsyncIterator[dict[str, Any]]:
-    """The rows of a listing, page after page; at most `limit`."""
+    """The rows of a listing, `page_size` at a time; at most `limit`."""
     left = limit
     token: str | None = None
     while left is None or left > 0:
-        size = _PAGE_SIZE if left is None else min(left, _PAGE_SIZE)
+        size = page_size if left is None else min(left, page_size)
         answer = await transport.call(
             "GET", path, query={"page_size": size, "page_token": token, **query}
         )

@@ -67,9 +67,13 @@ def test_a_step_is_shown_when_it_is_whole() -> None:
 def test_what_goes_on_is_said() -> None:
     call = {"type": "code_execution_call", "id": "c", "arguments": {"language": "bash"}}
 
-    transcript, _ = fed(*step_events(0, {**call, "arguments": {**call["arguments"], "code": "ls"}}))
+    transcript = Transcript()
+    seen = [transcript.activity]
+    for event in step_events(0, call):
+        transcript.feed(event)
+        seen.append(transcript.activity)
 
-    assert transcript.activity == "running bash"
+    assert seen == ["starting", "writing code", "running bash"]
 
 
 def test_empty_thoughts_and_outputs_are_not_shown() -> None:

@@ -13,6 +13,7 @@ from runtime.controller.ports import Journal, ModelDirectory, RelayedTools
 from runtime.controller.sandboxes import LiveSandbox
 from runtime.errors import SandboxLost, SandlotError, ToolFault
 from runtime.gateway.session import GuestSession
+from runtime.groups import collapsed
 from runtime.schema.model import ModelDone
 from runtime.schema.protocol import (
     CancelRun,
@@ -84,12 +85,13 @@ class SandboxRun:
         return False
 
     async def _follow(self, session: GuestSession) -> None:
-        async with anyio.create_task_group() as tasks:
-            async for message in session.messages():
-                await self._take(message, session, tasks)
-                if self._outcome is not None:
-                    break
-            tasks.cancel_scope.cancel()
+        with collapsed():
+            async with anyio.create_task_group() as tasks:
+                async for message in session.messages():
+                    await self._take(message, session, tasks)
+                    if self._outcome is not None:
+                        break
+                tasks.cancel_scope.cancel()
 
     async def _take(self, message: GuestMessage, session: GuestSession, tasks: TaskGroup) -> None:
         match message:
@@ -133,10 +135,16 @@ class SandboxRun:
             except SandboxLost:
                 return
             except SandlotError as error:
-                fault = Fault(code=error.code, message=error.message)
-                await session.send(ModelCallFailed(call_id=call.call_id, error=fault))
+                await self._refuse(call, error, session)
             finally:
                 del self._calls[call.call_id]
+
+    async def _refuse(self, call: ModelCall, error: SandlotError, session: GuestSession) -> None:
+        fault = Fault(code=error.code, message=error.message)
+        try:
+            await session.send(ModelCallFailed(call_id=call.call_id, error=fault))
+        except SandboxLost:
+            return
 
     async def _stream_model(self, call: ModelCall, session: GuestSession) -> None:
         # The guest may ask, but which model is called is not its choice.
@@ -153,11 +161,13 @@ class SandboxRun:
             result = await self._relayed.call(self._plan.interaction_id, call.name, call.arguments)
         except ToolFault as fault:
             result = text_result(fault.message, is_error=True)
-        await session.send(
-            RelayResult(
-                call_id=call.call_id,
-                content=[part.model_dump(exclude_none=True) for part in result.content],
-                is_error=result.is_error,
-                value=result.value,
-            )
+        answer = RelayResult(
+            call_id=call.call_id,
+            content=[part.model_dump(exclude_none=True) for part in result.content],
+            is_error=result.is_error,
+            value=result.value,
         )
+        try:
+            await session.send(answer)
+        except SandboxLost:
+            return

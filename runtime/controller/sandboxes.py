@@ -18,6 +18,7 @@ from runtime.controller.provision import provision
 from runtime.errors import SandboxFault, SandboxLost, SandboxOutOfMemory, SandboxUnavailable
 from runtime.gateway.listener import SandboxListener
 from runtime.gateway.session import GuestSession
+from runtime.groups import collapsed
 from runtime.ids import new_id
 from runtime.sandboxes.port import SandboxProvider, SandboxSpec
 from runtime.schema.protocol import Bind
@@ -166,7 +167,8 @@ class Sandboxes:
         sandbox_id = new_id("sbx")
         listener = SandboxListener(self._sockets / sandbox_id[-16:])
         scope = anyio.CancelScope()
-        await self._listen(listener, scope)
+        await listener.bind(self._provider.guest_uid)
+        self._tasks.start_soon(self._serve, listener, scope)
         sandbox = LiveSandbox(sandbox_id, plan.environment_id, listener, scope)
         spec = SandboxSpec(
             sandbox_id=sandbox_id,
@@ -186,17 +188,9 @@ class Sandboxes:
             raise
         return sandbox
 
-    async def _listen(self, listener: SandboxListener, scope: anyio.CancelScope) -> None:
-        async def serve() -> None:
-            with scope:
-                async with anyio.create_task_group() as tasks:
-                    await listener.open(tasks, self._provider.guest_uid)
-                    opened.set()
-                    await anyio.sleep_forever()
-
-        opened = anyio.Event()
-        self._tasks.start_soon(serve)
-        await opened.wait()
+    async def _serve(self, listener: SandboxListener, scope: anyio.CancelScope) -> None:
+        with scope:
+            await listener.serve()
 
     async def _bind(self, sandbox: LiveSandbox, plan: EnvironmentPlan) -> None:
         seconds = self._settings.start_timeout_seconds
@@ -216,11 +210,12 @@ class Sandboxes:
 
     async def _first_session(self, sandbox: LiveSandbox) -> GuestSession:
         """The guest's first connection; raises at once when the container ends before."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._watch_start, sandbox.sandbox_id, tasks)
-            session = await sandbox.listener.session()
-            tasks.cancel_scope.cancel()
-            return session
+        with collapsed():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._watch_start, sandbox.sandbox_id, tasks)
+                session = await sandbox.listener.session()
+                tasks.cancel_scope.cancel()
+                return session
         raise await self.why_lost(sandbox)
 
     async def _watch_start(self, sandbox_id: str, tasks: TaskGroup) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
 from pathlib import Path
 
 import anyio
-from anyio.abc import SocketListener, SocketStream, TaskGroup
+import structlog
+from anyio.abc import SocketListener, SocketStream
 from pydantic import ValidationError
 
-from runtime.errors import ProtocolMismatch, SandboxLost, SandlotError, StorageFull
+from runtime.errors import ProtocolMismatch, SandboxUnavailable, SandlotError, StorageFull
 from runtime.gateway.session import GuestSession
 from runtime.schema.framing import FrameError, read_frame
 from runtime.schema.protocol import (
@@ -26,32 +28,39 @@ MAX_HELLO_BYTES = 64 * 1024
 MAX_CONNECTIONS = 64
 _MAX_SOCKET_PATH = 107
 
+log = structlog.get_logger(__name__)
+
 
 class SandboxListener:
     """Listens in `directory`, which is bind-mounted into one sandbox and no other."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._listener: SocketListener
         self._session: GuestSession | None = None
         self._problem: SandlotError | None = None
         self._changed = anyio.Condition()
         self._connections = anyio.CapacityLimiter(MAX_CONNECTIONS)
 
-    async def open(self, tasks: TaskGroup, guest_uid: int) -> None:
-        """Make the directory and listen. Raises `StorageFull`, `SandboxLost`."""
+    async def bind(self, guest_uid: int) -> None:
+        """Make the directory and the socket. Raises `StorageFull`, `SandboxUnavailable`."""
         path = self.directory / GATEWAY_SOCKET
         if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
-            raise SandboxLost(
+            raise SandboxUnavailable(
                 f"The state folder's path is too long for a unix socket: {path}. "
                 "Choose a shorter one with --state-dir."
             )
         try:
             prepare_directory(self.directory)
+            self._listener = await anyio.create_unix_listener(path, mode=0o666)
+            restrict(self.directory, path, guest_uid)
         except OSError as error:
-            raise StorageFull(f"The sandbox's socket folder cannot be made: {error}.") from error
-        listener = await anyio.create_unix_listener(path, mode=0o666)
-        restrict(self.directory, path, guest_uid)
-        tasks.start_soon(self._serve, listener, tasks)
+            raise _socket_error(error) from error
+
+    async def serve(self) -> None:
+        """Accept connections until cancelled."""
+        async with self._listener:
+            await self._listener.serve(self._accept)
 
     async def session(self) -> GuestSession:
         """The connected guest; waits for it. Raises `ProtocolMismatch`."""
@@ -66,23 +75,23 @@ class SandboxListener:
         """Delete the directory."""
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    async def _serve(self, listener: SocketListener, tasks: TaskGroup) -> None:
-        async with listener:
-            await listener.serve(self._accept, tasks)
-
     async def _accept(self, stream: SocketStream) -> None:
-        async with self._connections:
-            try:
+        try:
+            async with self._connections:
                 await self._greet(stream)
-            except (
-                anyio.IncompleteRead,
-                anyio.EndOfStream,
-                anyio.BrokenResourceError,
-                FrameError,
-                ValidationError,
-                TimeoutError,
-            ):
-                await stream.aclose()
+        except (
+            anyio.IncompleteRead,
+            anyio.EndOfStream,
+            anyio.BrokenResourceError,
+            FrameError,
+            ValidationError,
+            TimeoutError,
+        ):
+            await stream.aclose()
+        except Exception:
+            # Whatever a guest sends must not take the other sandboxes down with it.
+            log.exception("connection of a guest failed", directory=self.directory.name)
+            await stream.aclose()
 
     async def _greet(self, stream: SocketStream) -> None:
         # A buffered reader could swallow the first raw bytes behind the hello of a byte stream.
@@ -125,6 +134,12 @@ class _Exact:
         while len(received) < nbytes:
             received += await self._stream.receive(nbytes - len(received))
         return bytes(received)
+
+
+def _socket_error(error: OSError) -> SandlotError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull(f"The disk is full: {error}.")
+    return SandboxUnavailable(f"The sandbox's socket cannot be made: {error}.")
 
 
 def prepare_directory(directory: Path) -> None:

@@ -131,9 +131,9 @@ class GuestSession:
             case GuestReport():
                 return
             case Reply():
-                waiting = self._replies.get(message.request_id)
+                waiting = self._replies.pop(message.request_id, None)
                 if waiting is not None:
-                    await waiting.send(message)
+                    waiting.send_nowait(message)
             case _:
                 await self._incoming.send(message)
 
@@ -151,7 +151,7 @@ class GuestSession:
         except (anyio.EndOfStream, TimeoutError) as error:
             raise SandboxLost("The sandbox did not answer.") from error
         finally:
-            del self._replies[request_id]
+            self._replies.pop(request_id, None)
             send.close()
             receive.close()
         if reply.error is not None:
@@ -196,7 +196,7 @@ class GuestSession:
         except (anyio.EndOfStream, TimeoutError) as error:
             raise SandboxLost("The sandbox did not open the stream.") from error
         finally:
-            del self._streams[stream_id]
+            self._streams.pop(stream_id, None)
             send.close()
             receive.close()
         async with stream:
@@ -206,7 +206,7 @@ class GuestSession:
 
     async def accept_stream(self, hello: StreamHello, stream: SocketStream) -> bool:
         """Hand a dialled connection to the one who waits for it; False when nobody does."""
-        waiting = self._streams.get(hello.stream_id)
+        waiting = self._streams.pop(hello.stream_id, None)
         if waiting is None:
             return False
         waiting.send_nowait((hello, stream))

@@ -19,7 +19,7 @@ from playwright.async_api import Error as PlaywrightError
 from runtime.errors import ToolFault
 from runtime.guest.browser_config import BrowserConfig
 from runtime.guest.browser_downloads import Downloads
-from runtime.guest.browser_faults import gist
+from runtime.guest.browser_faults import gist, is_closed, of_launch
 from runtime.guest.browser_launch import Directories, arguments, environment, unwanted_arguments
 from runtime.guest.browser_pages import Notices, Tab, Tabs
 from runtime.guest.browser_traffic import Traffic
@@ -42,17 +42,18 @@ class Browser:
         self._has_ended = False
 
     @asynccontextmanager
-    async def turn(self, need: Need = "alive") -> AsyncGenerator[Turn]:
+    async def turn(self, need: Need = "alive", *, acts: bool = True) -> AsyncGenerator[Turn]:
         """The active tab, for one tool to act on.
 
         `need` says what the tab must be: `alive`, else a `ToolFault` says that it crashed;
-        `fresh`, so that one that crashed or does not respond is replaced; or `any`. Errors of
-        Playwright become `ToolFault`s. When cancelled, the page stops loading.
+        `fresh`, so that one that crashed or does not respond is replaced; or `any`. With `acts`,
+        tabs and downloads that begin are taken for what the tool wanted. Errors of Playwright
+        become `ToolFault`s. When cancelled, the page stops loading.
         """
         async with self._turns:
             running = await self._ready()
             tab = await self._usable(running, need)
-            self._notices.is_acting = True
+            self._notices.is_acting = acts
             with Traffic(running.context) as traffic:
                 turn = Turn(running, tab, traffic, self._notices, self._config)
                 try:
@@ -80,6 +81,8 @@ class Browser:
         return tab
 
     def _reason(self, tab: Tab, error: PlaywrightError) -> str:
+        if is_closed(error.message) and not tab.page.is_closed():
+            self._has_ended = True  # the driver died, which no event tells
         if self._has_ended:
             return "The browser ended in the middle of this; the next call starts it again."
         if tab.has_crashed:
@@ -109,7 +112,7 @@ class Browser:
             try:
                 context = await self._launch(driver)
             except PlaywrightError as error:
-                raise ToolFault(f"The browser did not start: {gist(error.message)}") from error
+                raise ToolFault(f"The browser did not start: {of_launch(error.message)}") from error
         return self._attach(context)
 
     async def _started_driver(self) -> Playwright:
@@ -171,3 +174,4 @@ class Browser:
                     await running.context.close()
             if driver is not None:
                 await driver.stop()
+        await anyio.to_thread.run_sync(self._directories.discard)

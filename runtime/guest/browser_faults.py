@@ -7,6 +7,7 @@ import re
 _NET_ERROR = re.compile(r"net::(ERR_\w+)")
 _METHOD = re.compile(r"^\w+\.\w+: ")
 _COVERED = re.compile(r"(<.*>) (?:from <.*> subtree )?intercepts pointer events")
+_LAST_WORDS = re.compile(r"\[err\] .*?((?:FATAL|error while loading|Failed to).*)")
 _SHOWN_CHARS = 300
 
 _OF_NETWORK = {
@@ -39,10 +40,6 @@ _OF_ACTION = (
     ("is not an <input>", "is not a field that text can be typed into."),
     (r"Input of type .* cannot be filled", "is not a field to type into; click it instead."),
     ("not a <select>", "is not a select element; click it, then the option."),
-    (
-        "Malformed value",
-        "takes another form of value (date: 2026-01-31, time: 13:45, colour: #ff8800).",
-    ),
     (r"Cannot type text into input\[type=number\]", "takes a number only."),
     ("element is not enabled", "cannot be used: it is disabled."),
     ("element is not editable", "cannot be used: it is read-only."),
@@ -69,6 +66,11 @@ def is_download(text: str) -> bool:
     return "Download is starting" in text
 
 
+def is_closed(text: str) -> bool:
+    """Whether a page, or the whole browser, went away in the middle of a call."""
+    return "has been closed" in text or "Connection closed" in text
+
+
 def of_navigation(text: str, *, host: str, shown: str) -> str:
     """Why a page could not be opened."""
     error = net_error(text)
@@ -92,6 +94,12 @@ def of_action(text: str, what: str) -> str:
         if re.search(sign, text):
             return f"{what} {reason}"
     return f"{what} cannot be used: {gist(text)}"
+
+
+def of_launch(text: str) -> str:
+    """Why Chromium did not start: its own last words, when it left any."""
+    words = _LAST_WORDS.findall(text)
+    return cut(words[0]) if words else gist(text)
 
 
 def was_performed(text: str) -> bool:

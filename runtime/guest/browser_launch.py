@@ -4,50 +4,45 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+import tempfile
 from pathlib import Path
 
 from runtime.guest.browser_address import WORKSPACE_ORIGIN
 
 _ENOUGH_SHARED_MEMORY = 128 * 1024 * 1024
+_TEMPORARY_BYTES = 107 - len("/org.chromium.Chromium.XXXXXX/SingletonSocket")
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "FONTCONFIG_FILE", "LD_LIBRARY_PATH")
 
 
-@dataclass(frozen=True, slots=True)
 class Directories:
     """What lies below the browser's own directory."""
 
-    root: Path
-
-    @property
-    def profile(self) -> Path:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.profile = root / "profile"
         """Cookies, storage, cache; survives a crash of the browser."""
-        return self.root / "profile"
-
-    @property
-    def home(self) -> Path:
-        """HOME of Chromium."""
-        return self.root / "home"
-
-    @property
-    def temporary(self) -> Path:
-        """TMPDIR of Chromium."""
-        return self.root / "tmp"
-
-    @property
-    def downloads(self) -> Path:
+        self.home = root / "home"
+        self.downloads = root / "downloads"
         """Downloads on their way; emptied once a file was handed over."""
-        return self.root / "downloads"
+        self.temporary = root / "tmp"
+        """TMPDIR of Chromium; elsewhere when its sockets would get too long a path here."""
 
     def prepare(self) -> None:
         """Make what is missing; drop what an ended browser left behind."""
-        for leftover in (self.downloads, self.temporary):
-            shutil.rmtree(leftover, ignore_errors=True)
+        self.discard()
+        if len(os.fsencode(self.temporary)) > _TEMPORARY_BYTES:
+            self.temporary = Path(tempfile.mkdtemp(prefix="sandlot-browser-"))
         for needed in (self.root, self.profile, self.home, self.temporary, self.downloads):
             needed.mkdir(mode=0o700, parents=True, exist_ok=True)
         # They name host and process of the last browser, and stop the next one on another host.
         for lock in self.profile.glob("Singleton*"):
             lock.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Drop what is of no use to the next browser."""
+        for leftover in (self.downloads, self.temporary):
+            shutil.rmtree(leftover, ignore_errors=True)
+        self.temporary = self.root / "tmp"
 
     def forget_profile(self) -> None:
         """Start over with a fresh profile."""

@@ -53,6 +53,7 @@ class Tab:
         self.opener = opener
         self.has_crashed = False
         self.is_stuck = False
+        self.closed = anyio.Event()
         self.snapshot = ""
         """The last one that the model saw."""
         self._devtools: CDPSession | None = None
@@ -235,6 +236,7 @@ class Tabs:
         return None
 
     def _forget(self, tab: Tab) -> None:
+        tab.closed.set()
         if tab not in self.all:
             return
         self.all.remove(tab)

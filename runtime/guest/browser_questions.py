@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any
 
 import anyio
@@ -11,6 +12,7 @@ from playwright.async_api import Locator, Page
 
 from runtime.errors import ToolFault
 from runtime.guest.browser_faults import cut
+from runtime.guest.browser_pages import Tab
 
 _LOOK_SECONDS = 0.1
 _SHOWN_OPTIONS = 40
@@ -31,6 +33,15 @@ _SCROLL = """([element, direction]) => {
   one.scrollTo({top, behavior: 'instant'});
   return [one.scrollTop, one.scrollTop + one.clientHeight, one.scrollHeight].map(Math.round);
 }"""
+
+_FORMS = {
+    "date": (r"\d{4}-\d\d-\d\d", "2026-01-31"),
+    "time": (r"\d\d:\d\d(:\d\d(\.\d+)?)?", "13:45"),
+    "datetime-local": (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?", "2026-01-31T13:45"),
+    "month": (r"\d{4}-\d\d", "2026-01"),
+    "week": (r"\d{4}-W\d\d", "2026-W05"),
+    "color": (r"#[0-9a-fA-F]{6}", "#ff8800"),
+}
 
 Options = list[list[str]]
 
@@ -53,6 +64,18 @@ def check_options(wanted: list[str], options: Options | None, name: str) -> None
         raise ToolFault(f"{name} has no option {missing[0]!r}. It has: {cut(labels, 2000)}{rest}.")
 
 
+def check_value(text: str, kind: str | None, name: str) -> None:
+    """Raises `ToolFault` when a field of this `type` would drop `text` for its form."""
+    form = _FORMS.get(kind or "")
+    if form is not None and text and not re.fullmatch(form[0], text):
+        raise ToolFault(f"{name} takes a {kind} in the form {form[1]}.")
+
+
+async def kind_of(element: Locator) -> str | None:
+    """The `type` of an input element; None for another one."""
+    return await element.evaluate("(one) => one instanceof HTMLInputElement ? one.type : null")
+
+
 async def scroll(page: Page, element: Locator | None, direction: str) -> str:
     """Scroll by most of a window, or to an end; says where that is."""
     handle = await element.element_handle() if element is not None else None
@@ -60,13 +83,18 @@ async def scroll(page: Page, element: Locator | None, direction: str) -> str:
     return f"Scrolled {direction}: {top} to {bottom} of {height} pixels show."
 
 
-async def showing(page: Page, text: str | None, gone: str | None, seconds: float) -> bool:
-    """Wait until `text` shows and `gone` does not, anywhere in the page; False when in vain."""
+async def showing(tab: Tab, text: str | None, gone: str | None, seconds: float) -> bool:
+    """Wait until `text` shows and `gone` does not, anywhere in the page; False when in vain.
+
+    Raises `ToolFault` when the page goes away meanwhile.
+    """
     with anyio.move_on_after(seconds):
         while True:
-            shows = text is None or await _shows(page, text)
-            if shows and not (gone is not None and await _shows(page, gone)):
+            shows = not text or await _shows(tab.page, text)
+            if shows and not (gone and await _shows(tab.page, gone)):
                 return True
+            if tab.has_crashed or tab.page.is_closed():
+                raise ToolFault("The page crashed or was closed while it was waited for.")
             await anyio.sleep(_LOOK_SECONDS)
     return False
 

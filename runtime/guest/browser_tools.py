@@ -17,7 +17,14 @@ from runtime.guest.browser_config import BrowserConfig
 from runtime.guest.browser_faults import cut
 from runtime.guest.browser_pages import Tab
 from runtime.guest.browser_pictures import format_of, lighter, plan, take
-from runtime.guest.browser_questions import check_options, options_of, scroll, showing
+from runtime.guest.browser_questions import (
+    check_options,
+    check_value,
+    kind_of,
+    options_of,
+    scroll,
+    showing,
+)
 from runtime.guest.browser_report import heading
 from runtime.guest.browser_turn import Turn
 from runtime.guest.tools import Emit, Tool
@@ -74,7 +81,7 @@ class _Calls:
 
     async def snapshot(self, arguments: dict[str, Any], emit: Emit) -> ToolResult:
         """The page as text."""
-        async with self._browser.turn() as turn:
+        async with self._browser.turn(acts=False) as turn:
             start_line = int(arguments.get("start_line") or 1)
             text = await turn.report("", start_line=start_line)
             return text_result(text.lstrip("\n"))
@@ -93,8 +100,11 @@ class _Calls:
         """Fill a field."""
         async with self._browser.turn() as turn:
             element, name = await _named(turn, arguments["ref"])
-            await turn.act(name, element.fill(arguments["text"]))
-            line = f"Typed {cut(arguments['text'], 80)!r} into {name}."
+            text: str = arguments["text"]
+            with turn.tab.answering(turn.limits.answer_seconds):
+                check_value(text, await kind_of(element), name)
+            await turn.act(name, element.fill(text))
+            line = f"Typed {cut(text, 80)!r} into {name}."
             if arguments.get("submit"):
                 with turn.tab.answering(turn.limits.answer_seconds):
                     await turn.tab.page.keyboard.press("Enter")
@@ -152,14 +162,14 @@ class _Calls:
     async def wait(self, arguments: dict[str, Any], emit: Emit) -> ToolResult:
         """Wait for a text, for its end, or for a time."""
         text, gone = arguments.get("text"), arguments.get("text_gone")
-        async with self._browser.turn() as turn:
+        async with self._browser.turn(acts=False) as turn:
             most = turn.limits.wait_seconds
             if not text and not gone:
                 seconds = min(max(float(arguments.get("seconds") or 0), 0), most)
                 await anyio.sleep(seconds)
                 return text_result(await turn.report(f"Waited {seconds:g} seconds."))
             seconds = min(float(arguments.get("seconds") or _TEXT_SECONDS), most)
-            is_met = await showing(turn.tab.page, text, gone, seconds)
+            is_met = await showing(turn.tab, text, gone, seconds)
             line = _waited(text, gone, None if is_met else seconds)
             return text_result(await turn.report(line), is_error=not is_met)
 
@@ -167,7 +177,7 @@ class _Calls:
         """A picture of the page or of an element."""
         path, ref = arguments.get("path"), arguments.get("ref")
         form = format_of(path)
-        async with self._browser.turn() as turn:
+        async with self._browser.turn(acts=False) as turn:
             page, limits = turn.tab.page, turn.limits
             element = await turn.find(ref) if ref else None
             with turn.tab.answering(3 * limits.answer_seconds):

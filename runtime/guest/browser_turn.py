@@ -17,6 +17,7 @@ from runtime.guest.browser_address import Address
 from runtime.guest.browser_config import BrowserConfig
 from runtime.guest.browser_downloads import Downloads
 from runtime.guest.browser_faults import (
+    is_closed,
     is_download,
     is_interrupted,
     net_error,
@@ -33,10 +34,11 @@ _ATTEMPTS = 3
 _NEW_TAB_SECONDS = 2
 _ERROR_PAGE_SECONDS = 1
 # A painted frame and what scripts put off until after it; a page that is not painted gets 100 ms.
+# Says whether the page is about to close itself.
 _FRAME = """() => new Promise((done) => {
   setTimeout(done, 100);
   requestAnimationFrame(() => setTimeout(done));
-})"""
+}).then(() => window.closed)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ class Turn:
         try:
             await action
         except PlaywrightError as error:
+            if is_closed(error.message) and not self.tab.page.is_closed():
+                raise  # the whole browser, not only the page
             is_over = self.tab.page.is_closed() or self.tab.has_crashed
             if not is_over and not was_performed(error.message):
                 raise ToolFault(of_action(error.message, what)) from error
@@ -148,7 +152,7 @@ class Turn:
                 text = f"{address.shown} did not answer within {seconds:g} seconds."
                 raise ToolFault(text) from error
             except PlaywrightError as error:
-                if self.tab.has_crashed or page.is_closed():
+                if self.tab.has_crashed or is_closed(error.message):
                     raise
                 if is_download(error.message):
                     raise _IsDownload from error
@@ -171,12 +175,12 @@ class Turn:
         raise ToolFault(text) from error
 
     async def _opened_download(self, address: Address) -> str:
+        with anyio.move_on_after(self.limits.download_start_seconds):
+            await self.downloads.beginning()
         if address.file is not None:
             raise ToolFault(
                 f"{address.shown} is not a page that a browser shows; read it with other tools."
             )
-        with anyio.move_on_after(self.limits.download_start_seconds):
-            await self.downloads.beginning()
         return f"{address.shown} is a file, not a page."
 
     async def _arrive(self) -> None:
@@ -203,7 +207,9 @@ class Turn:
     async def _frame(self) -> None:
         # The document may go away, and the page with it, while the question is out.
         with self.tab.answering(self.limits.answer_seconds), contextlib.suppress(PlaywrightError):
-            await self.tab.page.evaluate(_FRAME)
+            is_closing = await self.tab.page.evaluate(_FRAME)
+            if is_closing:
+                await self.tab.closed.wait()
 
 
 class _IsDownload(Exception):

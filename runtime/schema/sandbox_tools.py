@@ -189,7 +189,7 @@ BROWSER_TOOLS = [
         "List, open, choose or close tabs. The other tools act on the active one.",
         ["action"],
         action=_string("What to do.", enum=["list", "new", "select", "close"]),
-        index=_integer("Which tab, from 0, for `select` and `close` (default: the active one)."),
+        index=_integer("Which tab, from 0, for `select` and `close` (default: active)."),
         url=_string("What to open in a new tab."),
     ),
     _tool(

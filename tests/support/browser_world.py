@@ -6,7 +6,7 @@ import contextlib
 import mimetypes
 import os
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,13 +31,14 @@ needs_chromium = pytest.mark.skipif(
 )
 
 LIMITS = BrowserLimits(
-    navigation_seconds=5,
+    navigation_seconds=2,
     load_seconds=1,
     action_seconds=1,
     settle_seconds=1,
     answer_seconds=3,
     download_start_seconds=1,
     download_seconds=10,
+    download_bytes=2_000_000,
 )
 
 
@@ -59,6 +60,7 @@ class Site:
     def __init__(self) -> None:
         self.pages: dict[str, Answer | str | Callable[[str], Answer]] = {}
         self.seen: list[str] = []
+        self.hangs_up = False
         self.port = 0
 
     @property
@@ -91,6 +93,8 @@ class Site:
         fields = {"Content-Type": answer.kind, "Content-Length": str(len(body)), **answer.headers}
         lines = [f"HTTP/1.1 {answer.status}", *(f"{name}: {text}" for name, text in fields.items())]
         await connection.send("\r\n".join([*lines, "", ""]).encode() + body)
+        if self.hangs_up:
+            raise anyio.EndOfStream
 
 
 @asynccontextmanager
@@ -147,8 +151,11 @@ class Workspace:
 class World:
     """The tools of one browser, with its site and workspace."""
 
-    def __init__(self, tools: BrowserTools, site: Site, workspace: Workspace) -> None:
+    def __init__(
+        self, tools: BrowserTools, config: BrowserConfig, site: Site, workspace: Workspace
+    ) -> None:
         self.tools = tools
+        self.config = config
         self.site = site
         self.workspace = workspace
         self.last = ToolResult()
@@ -161,6 +168,10 @@ class World:
         assert set(parameters["required"]) <= set(arguments)
         self.last = await self.tools.tools[f"browser_{name}"](arguments, _no_one)
         return self.last.text
+
+    async def call_silently(self, name: str, arguments: dict[str, Any]) -> None:
+        """Call a tool in a task of its own; `last` has its result."""
+        await self.call(name, **arguments)
 
     async def fault(self, name: str, **arguments: Any) -> str:
         """Call a tool that must fail; returns what the model is told."""
@@ -202,7 +213,7 @@ async def browser_world(folder: Path, limits: BrowserLimits = LIMITS) -> AsyncGe
     async with running_site() as site:
         tools = build_browser_tools(config)
         try:
-            yield World(tools, site, workspace)
+            yield World(tools, config, site, workspace)
         finally:
             await tools.close()
 

@@ -23,11 +23,10 @@ async def shared_world(
 
 @pytest.fixture
 async def world(shared_world: World) -> AsyncGenerator[World]:
-    """The shared browser with a single blank tab, an empty site and what a workspace had."""
+    """The shared browser with a single tab, an empty site and whatever files there were."""
     shared_world.site.pages.clear()
     shared_world.site.seen.clear()
     shared_world.workspace.asked.clear()
     yield shared_world
-    await shared_world.call("tabs", action="new")
     while len((await shared_world.call("tabs", action="list")).splitlines()) > 1:
         await shared_world.call("tabs", action="close", index=0)

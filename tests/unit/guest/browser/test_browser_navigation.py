@@ -64,7 +64,7 @@ async def test_a_server_that_does_not_answer_is_a_fault_and_the_browser_goes_on(
 ) -> None:
     world.site.pages["/never"] = Answer(gate=anyio.Event())
     told = await world.fault("navigate", url=f"{world.site.url}/never")
-    assert told == f"{world.site.url}/never did not answer within 5 seconds."
+    assert told == f"{world.site.url}/never did not answer within 2 seconds."
     assert 'heading "next"' in await world.open("/next", "<h1>next</h1>")
 
 
@@ -112,6 +112,7 @@ async def test_data_addresses_open(world: World) -> None:
 
 
 async def test_back_goes_back_and_says_when_there_is_nothing(world: World) -> None:
+    await world.call("tabs", action="new")
     assert "no page to go back to" in await world.fault("back")
     await world.open("/one", "<h1>one</h1>")
     await world.open("/two", "<h1>two</h1>")

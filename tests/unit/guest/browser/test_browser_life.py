@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import anyio
+import pytest
+
+from runtime.errors import ToolFault
+from runtime.guest.browser_tools import build_browser_tools
+from tests.support.browser_world import (
+    LIMITS,
+    Answer,
+    Workspace,
+    World,
+    browser_config,
+    browser_world,
+    needs_chromium,
+    processes,
+    ref_of,
+)
+
+pytestmark = [pytest.mark.anyio, needs_chromium]
+
+RESTARTED = "Note: The browser had ended unexpectedly and was started again: its tabs are gone."
+ENDED = "The browser ended in the middle of this; the next call starts it again."
+MAIN_PROCESS = "--remote-debugging-pipe\0about:blank"
+
+
+@pytest.fixture
+async def own(tmp_path: Path) -> AsyncGenerator[World]:
+    """A browser for one test alone."""
+    async with browser_world(tmp_path) as world:
+        yield world
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Look again and again: what other processes do comes without an event."""
+    with anyio.fail_after(10):
+        while not is_so():  # noqa: ASYNC110
+            await anyio.sleep(0.02)
+
+
+def kill(text: str) -> None:
+    victims = processes(text)
+    assert victims
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+
+
+async def test_it_starts_with_the_first_call_and_ends_with_close(own: World) -> None:
+    assert processes() == []
+    await own.open("/", "<h1>one</h1>")
+    assert processes("run-driver")
+    assert processes("--type=renderer")
+    await own.tools.close()
+    await until(lambda: not processes())
+    assert 'heading "one"' in await own.open("/")
+    assert "Note:" not in own.last.text
+
+
+async def test_closing_what_never_started_is_fine(tmp_path: Path) -> None:
+    async with browser_world(tmp_path) as world:
+        await world.tools.close()
+        await world.tools.close()
+    assert processes() == []
+
+
+async def test_a_page_that_crashes_is_told_and_the_next_one_works(own: World) -> None:
+    await own.open("/", "<h1>one</h1>")
+    kill("--type=renderer")
+    with anyio.fail_after(10):
+        while True:
+            with pytest.raises(ToolFault, match="crashed; open it again"):
+                await own.call("snapshot")
+            if "crashed (" in await own.call("tabs", action="list"):
+                break
+    told = await own.fault("screenshot")
+    assert told == "The page of this tab crashed; open it again with browser_navigate."
+    assert 'heading "two"' in await own.open("/two", "<h1>two</h1>")
+    assert "open tabs" not in own.last.text
+
+
+async def test_a_page_that_crashes_while_it_is_waited_for_is_told(own: World) -> None:
+    await own.open("/", "<h1>one</h1>")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(
+            fails_to,
+            own,
+            "The page crashed or was closed",
+            "wait",
+            {"text": "never", "seconds": 20},
+        )
+        await anyio.wait_all_tasks_blocked()
+        kill("--type=renderer")
+    assert 'heading "one"' in await own.open("/")
+
+
+async def fails_to(world: World, told: str, name: str, arguments: dict[str, Any]) -> None:
+    with anyio.fail_after(10):
+        assert told in await world.fault(name, **arguments)
+
+
+@pytest.mark.parametrize("victim", [MAIN_PROCESS, "run-driver"], ids=["chromium", "driver"])
+async def test_a_browser_that_dies_is_started_again_and_says_so(own: World, victim: str) -> None:
+    own.site.pages["/in"] = Answer(
+        "<h1>in</h1>", headers={"Set-Cookie": "key=kept; Max-Age=9999; SameSite=Lax"}
+    )
+    await own.open("/in")
+    kill(victim)
+    try:
+        text = await own.open("/", "<h1>again</h1>")
+    except ToolFault as fault:  # it was quicker than the news
+        assert fault.message == ENDED
+        text = await own.open("/")
+    assert RESTARTED in text
+    assert 'heading "again"' in text
+    assert RESTARTED not in await own.call("snapshot")
+
+
+async def test_a_browser_that_dies_in_the_middle_is_told(own: World) -> None:
+    own.site.pages["/never"] = Answer(gate=anyio.Event())
+    await own.open("/", "<h1>one</h1>")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(fails_to, own, ENDED, "navigate", {"url": f"{own.site.url}/never"})
+        await until(lambda: "/never" in own.site.seen)
+        kill(MAIN_PROCESS)
+    assert 'heading "one"' in await own.open("/")
+
+
+async def test_a_navigation_can_be_cancelled(own: World) -> None:
+    own.site.pages["/never"] = Answer(gate=anyio.Event())
+    await own.open("/", "<h1>one</h1><a href='/never'>Go</a>")
+    ref = ref_of(own.last.text, 'link "Go"')
+    for name, arguments in (
+        ("navigate", {"url": f"{own.site.url}/never"}),
+        ("click", {"ref": ref}),
+        ("wait", {"text": "never"}),
+    ):
+        assert await seconds_to_cancel(own, name, arguments) < 1
+        text = await own.call("snapshot")
+        assert 'heading "one"' in text
+        assert f"Page: {own.site.url}/" in text
+    assert 'heading "two"' in await own.open("/two", "<h1>two</h1>")
+
+
+async def seconds_to_cancel(world: World, name: str, arguments: dict[str, Any]) -> float:
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(world.call_silently, name, arguments)
+            await anyio.sleep(0.3)
+            begun = monotonic()
+            scope.cancel()
+    return monotonic() - begun
+
+
+async def test_a_cancelled_click_does_not_happen_later(tmp_path: Path) -> None:
+    async with browser_world(tmp_path, replace(LIMITS, action_seconds=30)) as world:
+        page = """<button disabled id=b onclick="document.title = 'clicked'">B</button>
+          <button onclick="b.disabled = false">Enable</button>"""
+        text = await world.open("/", page)
+        ref = ref_of(text, 'button "B"')
+        assert await seconds_to_cancel(world, "click", {"ref": ref}) < 1
+        await world.call("click", ref=ref_of(text, 'button "Enable"'))
+        assert "clicked" not in await world.call("wait", seconds=0.5)
+        assert "Page: clicked" in await world.call("click", ref=ref)
+
+
+async def test_a_start_can_be_cancelled(own: World) -> None:
+    own.site.pages["/"] = "<h1>one</h1>"
+    url = {"url": own.site.url}
+    for _ in range(3):
+        with anyio.move_on_after(0.6) as scope:
+            await own.call("navigate", **url)
+        if not scope.cancelled_caught:
+            await own.tools.close()
+    assert 'heading "one"' in await own.call("navigate", **url)
+    assert len(processes(MAIN_PROCESS)) <= 1
+
+
+async def test_a_page_that_hangs_is_told_and_replaced(own: World) -> None:
+    text = await own.open("/", "<button onclick='while (true);'>Hang</button>")
+    told = await own.fault("click", ref=ref_of(text, 'button "Hang"'))
+    assert told.startswith("The page does not respond: a script keeps it busy.")
+    assert "no answer (" in await own.call("tabs", action="list")
+    assert 'heading "two"' in await own.open("/two", "<h1>two</h1>")
+    assert "open tabs" not in own.last.text
+
+
+async def test_cancelling_while_a_page_hangs_leaves_the_browser_usable(own: World) -> None:
+    text = await own.open("/", "<button onclick='while (true);'>Hang</button>")
+    ref = ref_of(text, 'button "Hang"')
+    assert await seconds_to_cancel(own, "click", {"ref": ref}) < 1.2
+    assert 'heading "two"' in await own.open("/two", "<h1>two</h1>")
+
+
+async def test_calls_at_the_same_time_take_turns(own: World) -> None:
+    for number in range(4):
+        own.site.pages[f"/{number}"] = f"<h1>page {number}</h1>"
+    texts: dict[int, str] = {}
+
+    async def visit(number: int) -> None:
+        result = await own.tools.tools["browser_navigate"](
+            {"url": f"{own.site.url}/{number}"}, _no_one
+        )
+        texts[number] = result.text
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(4):
+            tasks.start_soon(visit, number)
+    assert all(f'heading "page {number}"' in text for number, text in texts.items())
+
+
+async def test_a_missing_browser_is_told(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    config = replace(browser_config(tmp_path, workspace), executable="/nowhere/chromium")
+    tools = build_browser_tools(config)
+    with pytest.raises(ToolFault, match="There is no browser at /nowhere/chromium"):
+        await tools.tools["browser_snapshot"]({}, _no_one)
+
+
+async def test_a_program_that_is_no_browser_is_told(tmp_path: Path) -> None:
+    config = replace(browser_config(tmp_path, Workspace(tmp_path)), executable="/bin/false")
+    tools = build_browser_tools(config)
+    with pytest.raises(ToolFault, match="The browser did not start: "):
+        await tools.tools["browser_snapshot"]({}, _no_one)
+    await tools.close()
+    await until(lambda: not processes())
+
+
+async def test_a_profile_that_keeps_chromium_from_starting_is_forgotten(own: World) -> None:
+    profile = own.config.directory / "profile"
+    profile.mkdir(parents=True)
+    (profile / "SingletonLock").symlink_to("another-host-12345")
+    (profile / "Default").write_bytes(b"not a folder")
+    assert 'heading "one"' in await own.open("/", "<h1>one</h1>")
+
+
+async def test_files_of_the_browser_stay_in_its_folder(own: World) -> None:
+    home = Path.home()
+    before = {
+        path: path.stat().st_mtime_ns
+        for path in (home, home / ".config", home / ".cache")
+        if path.exists()
+    }
+    await own.open("/", "<h1>one</h1>")
+    await own.tools.close()
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert (own.config.directory.stat().st_mode & 0o777) == 0o700
+    assert sorted(path.name for path in own.config.directory.iterdir()) == ["home", "profile"]
+
+
+async def _no_one(text: str) -> None:
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -10,19 +11,13 @@ from typing import Any
 import anyio
 
 from runtime.guest.channel import Ends
-from runtime.guest.files import FileTools
-from runtime.guest.kernel import Kernel
-from runtime.guest.kernel_process import KernelLaunch
-from runtime.guest.output import OutputFolder, OutputLimits
+from runtime.guest.hands import Hands, HandsConfig
 from runtime.guest.page_files import PageFiles, WorkspaceLine
-from runtime.guest.paths import Paths
 from runtime.guest.service import Offer, Operation, Service
-from runtime.guest.shell import Shell
 from runtime.guest.surroundings import find_surroundings
-from runtime.guest.tools import Emit
-from runtime.schema.steps import ToolResult
 
 INTERPRETER = os.environ.get("SANDLOT_PYTHON", "/usr/bin/python3")
+SKELETON = Path("/etc/skel")
 WORKSPACE = Path(os.environ.get("SANDLOT_WORKSPACE", "/workspace"))
 
 
@@ -67,48 +62,49 @@ def hands_main(ends: Ends) -> None:
 
 
 async def _serve_hands(ends: Ends) -> None:
-    folder = Path(mkdtemp(prefix="hands-"))
-    variables = base_variables(WORKSPACE)
-    outputs = OutputFolder(WORKSPACE / ".sandlot" / "outputs", OutputLimits())
-    launch = KernelLaunch(INTERPRETER, WORKSPACE, variables)
-    (WORKSPACE / ".home").mkdir(exist_ok=True)
-    async with (
-        Kernel(launch, folder / "kernel", outputs) as kernel,
-        Shell(WORKSPACE, dict(variables), folder / "shell", outputs) as shell,
-    ):
-        await kernel.start()
-
-        async def code(arguments: dict[str, Any], emit: Emit) -> ToolResult:
-            run = shell.run if arguments.get("language") == "bash" else kernel.run
-            return await run(arguments["code"], emit, arguments["timeout_seconds"])
-
-        async def configure(arguments: dict[str, Any]) -> Any:
-            kernel.set_variables(arguments["variables"])
-            shell.set_variables(arguments["variables"])
-
-        async def surroundings(arguments: dict[str, Any]) -> Any:
-            return find_surroundings(WORKSPACE)
-
-        async def close(arguments: dict[str, Any]) -> Any:
-            await kernel.close()
-            shell.close()
-
-        operations = {
-            **PageFiles(WORKSPACE).operations(),
-            "configure": configure,
-            "surroundings": surroundings,
-            "close": close,
-        }
-        files = FileTools(Paths(WORKSPACE, WORKSPACE / ".home"), variables, 20_000)
-        tools = {"code_execution": code, **files.by_name()}
-        await Service(Offer(tools, operations)).serve(ends)
+    home = WORKSPACE / ".home"
+    if not home.exists():
+        make_home(home)
+    runtime_dir = Path(mkdtemp(prefix="hands-"))
+    config = HandsConfig(WORKSPACE, runtime_dir, base_variables(WORKSPACE, home), INTERPRETER)
+    async with Hands(config) as hands:
+        await hands.kernel.start()
+        offer = Offer(hands.tools, {**PageFiles(WORKSPACE).operations(), **operations(hands)})
+        await Service(offer).serve(ends)
 
 
-def base_variables(workspace: Path) -> dict[str, str]:
+def make_home(home: Path) -> None:
+    """A home with the image's settings and caches, which save a first plot half a second."""
+    if SKELETON.is_dir():
+        shutil.copytree(SKELETON, home, symlinks=True)
+    else:
+        home.mkdir()
+
+
+def base_variables(workspace: Path, home: Path) -> dict[str, str]:
+    """The environment of everything that the agent starts; its own installs come first."""
+    kept = {name: os.environ[name] for name in ("LANG", "TZ") if name in os.environ}
     return {
+        **kept,
         "PATH": f"{workspace}/.local/bin:/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(workspace / ".home"),
-        "LANG": "C.UTF-8",
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "PYTHONUSERBASE": str(workspace / ".local"),
+        "HOME": str(home),
+        "USER": "agent",
+        "SHELL": "/bin/bash",
+        "PYTHONUSERBASE": f"{workspace}/.local",
+        "npm_config_prefix": f"{workspace}/.local",
     }
+
+
+def operations(hands: Hands) -> dict[str, Operation]:
+    """What the supervisor asks of the hands beside tools."""
+
+    async def configure(arguments: dict[str, Any]) -> Any:
+        hands.configure(arguments["variables"])
+
+    async def surroundings(arguments: dict[str, Any]) -> Any:
+        return find_surroundings(WORKSPACE)
+
+    async def close(arguments: dict[str, Any]) -> Any:
+        await hands.close()
+
+    return {"configure": configure, "surroundings": surroundings, "close": close}

@@ -14,9 +14,9 @@ import anyio
 import anyio.to_thread
 import docker
 import docker.errors
-import requests.exceptions
 
-from runtime.errors import SandboxFault, SandboxUnavailable, StorageFull
+from runtime.errors import SandboxFault, SandboxUnavailable
+from runtime.sandboxes.docker_connection import api_client, translated
 from runtime.sandboxes.docker_plan import (
     LABEL,
     WorkspaceMount,
@@ -30,7 +30,6 @@ from runtime.schema.settings import SandboxSettings
 
 CALL_SECONDS = 60
 PARALLEL_CALLS = 8
-API_VERSION = "1.41"
 
 T = TypeVar("T")
 
@@ -66,7 +65,7 @@ class DockerProvider:
         name = container_name(sandbox_id)
         try:
             found = await self._call(lambda client: client.inspect_container(name))
-        except docker.errors.NotFound:
+        except Missing:
             return None
         return _state(found["Config"]["Labels"], found["State"])
 
@@ -76,7 +75,7 @@ class DockerProvider:
         try:
             found = await self._call(lambda client: client.inspect_container(name))
             await self._call(lambda client: client.remove_container(name, force=True, v=False))
-        except docker.errors.NotFound:
+        except Missing:
             return
         environment_id = found["Config"]["Labels"].get(f"{LABEL}.environment", "")
         if self._workspaces is not None and environment_id:
@@ -104,7 +103,7 @@ class DockerProvider:
         name = _volume_name(environment_id)
         try:
             await self._call(lambda client: client.remove_volume(name, force=True))
-        except docker.errors.NotFound:
+        except Missing:
             return
 
     async def log_tail(self, sandbox_id: str) -> str:
@@ -112,7 +111,7 @@ class DockerProvider:
         name = container_name(sandbox_id)
         try:
             raw = await self._call(lambda client: client.logs(name, tail=50))
-        except docker.errors.NotFound:
+        except Missing:
             return ""
         return bytes(raw).decode("utf-8", "replace")
 
@@ -144,19 +143,17 @@ class DockerProvider:
         )
 
     def _call_blocking(self, verb: Callable[[docker.APIClient], T]) -> T:
-        try:
+        with translated():
             if self._client is None:
-                self._client = docker.APIClient(version=API_VERSION, timeout=CALL_SECONDS)
-            return verb(self._client)
-        except docker.errors.NotFound:
-            raise
-        except (docker.errors.APIError, docker.errors.DockerException) as error:
-            raise _translate(error) from error
-        except (requests.exceptions.RequestException, OSError) as error:
-            raise SandboxUnavailable(
-                "The Docker daemon does not answer. Start it (`systemctl start docker`, or "
-                f"`dockerd`), then try again. ({type(error).__name__})"
-            ) from error
+                self._client = api_client(CALL_SECONDS)
+            try:
+                return verb(self._client)
+            except docker.errors.NotFound as error:
+                raise Missing(str(error.explanation or error)) from error
+
+
+class Missing(Exception):
+    """Docker has no such container, volume or image."""
 
 
 def _create_and_start(
@@ -165,7 +162,7 @@ def _create_and_start(
     name = container_name(spec.sandbox_id)
     try:
         created = client.create_container_from_config(config, name)
-    except docker.errors.NotFound as error:
+    except docker.errors.ImageNotFound as error:
         raise SandboxUnavailable(
             f"The sandbox image {spec.image} is not there. Build it: `sandlot image build`."
         ) from error
@@ -179,18 +176,6 @@ def _create_and_start(
     except docker.errors.APIError:
         client.remove_container(container, force=True)
         raise
-
-
-def _translate(error: Exception) -> SandboxFault | StorageFull:
-    text = str(getattr(error, "explanation", None) or error)
-    if "no space left" in text.lower():
-        return StorageFull(f"The disk is full: {text}")
-    if "Error while fetching server API version" in text or "Connection" in text:
-        return SandboxUnavailable(
-            "The Docker daemon does not answer. Start it (`systemctl start docker`, or `dockerd`), "
-            "then try again."
-        )
-    return SandboxFault(f"Docker refused: {text}")
 
 
 def _state(labels: dict[str, str], state: dict[str, Any]) -> SandboxState:

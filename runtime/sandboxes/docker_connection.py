@@ -13,7 +13,7 @@ import docker
 import docker.errors
 import requests
 import urllib3.exceptions
-from docker.utils import parse_host
+from docker.utils import kwargs_from_env, parse_host
 
 from runtime.errors import SandboxUnavailable, StorageFull
 from runtime.sandboxes.image_plan import is_disk_full
@@ -48,18 +48,31 @@ class DockerFacts:
 
 @contextmanager
 def connected(timeout_seconds: int = 120) -> Generator[docker.DockerClient]:
-    """A client; what the SDK raises inside becomes ours.
-
-    Raises SandboxUnavailable when the daemon does not answer or refuses, StorageFull when its
-    disk is full.
-    """
-    try:
+    """A client for a few calls; what the SDK raises inside becomes ours, as in `translated`."""
+    with translated():
         _knock()
         client = docker.from_env(timeout=timeout_seconds)
         try:
             yield client
         finally:
             client.close()
+
+
+def api_client(timeout_seconds: int) -> docker.APIClient:
+    """A connection that speaks the newest API both sides know; use it inside `translated`."""
+    _knock()
+    return docker.APIClient(**kwargs_from_env(), version="auto", timeout=timeout_seconds)
+
+
+@contextmanager
+def translated() -> Generator[None]:
+    """Turn what the SDK raises into our errors.
+
+    Raises SandboxUnavailable when the daemon does not answer or refuses, StorageFull when its
+    disk is full.
+    """
+    try:
+        yield
     except docker.errors.APIError as error:
         text = str(error.explanation or error)
         if is_disk_full(text):

@@ -1,0 +1,1 @@
+"""What runs inside a container of the sandbox image. Imports nothing that the image has not."""

@@ -52,7 +52,10 @@ class Browser:
         """
         async with self._turns:
             running = await self._ready()
-            tab = await self._usable(running, need)
+            try:
+                tab = await self._usable(running, need)
+            except PlaywrightError as error:
+                raise ToolFault(self._reason(None, error)) from error
             self._notices.is_acting = acts
             with Traffic(running.context) as traffic:
                 turn = Turn(running, tab, traffic, self._notices, self._config)
@@ -80,12 +83,12 @@ class Browser:
             raise ToolFault("The page of this tab crashed; open it again with browser_navigate.")
         return tab
 
-    def _reason(self, tab: Tab, error: PlaywrightError) -> str:
-        if is_closed(error.message) and not tab.page.is_closed():
+    def _reason(self, tab: Tab | None, error: PlaywrightError) -> str:
+        if is_closed(error.message) and not (tab and tab.page.is_closed()):
             self._has_ended = True  # the driver died, which no event tells
         if self._has_ended:
             return "The browser ended in the middle of this; the next call starts it again."
-        if tab.has_crashed:
+        if tab and tab.has_crashed:
             return "The page crashed; open it again with browser_navigate."
         return f"The browser could not do it: {gist(error.message)}"
 

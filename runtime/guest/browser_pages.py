@@ -202,11 +202,18 @@ class Tabs:
         self._is_opening = True
         try:
             with anyio.fail_after(self._limits.answer_seconds):
-                return self._adopt(await self._context.new_page())
+                return self._adopt(await self._new_page())
         except TimeoutError as error:
             raise ToolFault("The browser did not open a tab in time.") from error
         finally:
             self._is_opening = False
+
+    async def _new_page(self) -> Page:
+        try:
+            return await self._context.new_page()
+        except PlaywrightError:
+            # The process that Chromium holds ready for it may have died with another page.
+            return await self._context.new_page()
 
     def _adopt(self, page: Page) -> Tab:
         for tab in self.all:

@@ -77,10 +77,12 @@ class WorkspacePages:
 def content_type(body: bytes, mime_type: str, *, is_page: bool) -> str:
     """The content type to send: text that is not markup shows as plain text when it is the page."""
     essence = mime_type.partition(";")[0].strip().lower()
+    if "charset" in mime_type:
+        return mime_type
     is_text = essence.startswith("text/") or essence in _SHOWN_AS_TEXT
     if is_page and is_text and essence not in _MARKUP:
         essence = "text/plain"
-    if is_text and "charset" not in mime_type and _is_utf8(body):
+    if is_text and _is_utf8(body):
         return f"{essence}; charset=utf-8"
     return essence
 

@@ -229,8 +229,13 @@ async def _no_one(text: str) -> None:
     return None
 
 
-def processes(text: str = "") -> list[int]:
-    """The ids of the processes below this one whose command line has `text` in it."""
+CHROMIUM_ITSELF = re.compile(r"^(?!.*--type=).*--remote-debugging-pipe", re.DOTALL)
+RENDERER = re.compile("--type=renderer")
+DRIVER = re.compile("run-driver")
+
+
+def processes(command: re.Pattern[str] | None = None) -> list[int]:
+    """The ids of the processes below this one whose command line is like `command`."""
     parents: dict[int, int] = {}
     lines: dict[int, str] = {}
     for entry in Path("/proc").iterdir():
@@ -240,7 +245,8 @@ def processes(text: str = "") -> list[int]:
                 if status[0] != "Z":
                     parents[int(entry.name)] = int(status[1])
                     lines[int(entry.name)] = (entry / "cmdline").read_text()
-    return [pid for pid in parents if text in lines[pid] and _is_below(pid, parents)]
+    wanted = [pid for pid in parents if command is None or command.search(lines[pid])]
+    return [pid for pid in wanted if _is_below(pid, parents)]
 
 
 def _is_below(pid: int, parents: dict[int, int]) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
@@ -14,7 +15,10 @@ import pytest
 from runtime.errors import ToolFault
 from runtime.guest.browser_tools import build_browser_tools
 from tests.support.browser_world import (
+    CHROMIUM_ITSELF,
+    DRIVER,
     LIMITS,
+    RENDERER,
     Answer,
     Workspace,
     World,
@@ -29,7 +33,6 @@ pytestmark = [pytest.mark.anyio, needs_chromium]
 
 RESTARTED = "Note: The browser had ended unexpectedly and was started again: its tabs are gone."
 ENDED = "The browser ended in the middle of this; the next call starts it again."
-MAIN_PROCESS = "--remote-debugging-pipe\0about:blank"
 
 
 @pytest.fixture
@@ -46,8 +49,8 @@ async def until(is_so: Callable[[], bool]) -> None:
             await anyio.sleep(0.02)
 
 
-def kill(text: str) -> None:
-    victims = processes(text)
+def kill(command: re.Pattern[str]) -> None:
+    victims = processes(command)
     assert victims
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
@@ -56,8 +59,8 @@ def kill(text: str) -> None:
 async def test_it_starts_with_the_first_call_and_ends_with_close(own: World) -> None:
     assert processes() == []
     await own.open("/", "<h1>one</h1>")
-    assert processes("run-driver")
-    assert processes("--type=renderer")
+    assert processes(DRIVER)
+    assert processes(RENDERER)
     await own.tools.close()
     await until(lambda: not processes())
     assert 'heading "one"' in await own.open("/")
@@ -73,7 +76,7 @@ async def test_closing_what_never_started_is_fine(tmp_path: Path) -> None:
 
 async def test_a_page_that_crashes_is_told_and_the_next_one_works(own: World) -> None:
     await own.open("/", "<h1>one</h1>")
-    kill("--type=renderer")
+    kill(RENDERER)
     with anyio.fail_after(10):
         while True:
             with pytest.raises(ToolFault, match="crashed; open it again"):
@@ -97,7 +100,7 @@ async def test_a_page_that_crashes_while_it_is_waited_for_is_told(own: World) ->
             {"text": "never", "seconds": 20},
         )
         await anyio.wait_all_tasks_blocked()
-        kill("--type=renderer")
+        kill(RENDERER)
     assert 'heading "one"' in await own.open("/")
 
 
@@ -106,8 +109,10 @@ async def fails_to(world: World, told: str, name: str, arguments: dict[str, Any]
         assert told in await world.fault(name, **arguments)
 
 
-@pytest.mark.parametrize("victim", [MAIN_PROCESS, "run-driver"], ids=["chromium", "driver"])
-async def test_a_browser_that_dies_is_started_again_and_says_so(own: World, victim: str) -> None:
+@pytest.mark.parametrize("victim", [CHROMIUM_ITSELF, DRIVER], ids=["chromium", "driver"])
+async def test_a_browser_that_dies_is_started_again_and_says_so(
+    own: World, victim: re.Pattern[str]
+) -> None:
     own.site.pages["/in"] = Answer(
         "<h1>in</h1>", headers={"Set-Cookie": "key=kept; Max-Age=9999; SameSite=Lax"}
     )
@@ -129,7 +134,7 @@ async def test_a_browser_that_dies_in_the_middle_is_told(own: World) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(fails_to, own, ENDED, "navigate", {"url": f"{own.site.url}/never"})
         await until(lambda: "/never" in own.site.seen)
-        kill(MAIN_PROCESS)
+        kill(CHROMIUM_ITSELF)
     assert 'heading "one"' in await own.open("/")
 
 
@@ -180,7 +185,7 @@ async def test_a_start_can_be_cancelled(own: World) -> None:
         if not scope.cancelled_caught:
             await own.tools.close()
     assert 'heading "one"' in await own.call("navigate", **url)
-    assert len(processes(MAIN_PROCESS)) <= 1
+    assert len(processes(CHROMIUM_ITSELF)) <= 1
 
 
 async def test_a_page_that_hangs_is_told_and_replaced(own: World) -> None:

@@ -44,7 +44,7 @@ NAMES = tuple(name for one in MEASUREMENTS for name in one.names)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; the exit status is 0, with `--strict` 1 when a target is missed."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     started, machine = clock.rfc3339(clock.now()), describe_machine()
     try:
         with opened(quick=options.quick) as world:
@@ -102,7 +102,8 @@ def describe_machine() -> dict[str, str | int | float]:
     }
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The options."""
     parser = argparse.ArgumentParser("python -m bench", description=__doc__)
     parser.add_argument(
         "--only",

@@ -76,8 +76,9 @@ def _figure(docker_run: Samples, kernel: Samples, moments: list[dict[str, float]
         unit="s",
         measured=of("result"),
         floor=Floor(
-            "`docker run --rm --network none` of the image with /bin/true, plus a kernel started by "
-            "jupyter_client in a fresh container with a sandbox's limits, until its first result",
+            "`docker run --rm --network none` of the image with /bin/true, plus a kernel that "
+            "jupyter_client starts in a fresh container with a sandbox's limits, until its first "
+            "result",
             total([docker_run, kernel]),
         ),
         target=TARGET,

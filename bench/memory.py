@@ -47,7 +47,7 @@ def _settled(containers: Containers, name: str) -> float:
     return settle(lambda: in_use(containers.memory(name)) / MIB)
 
 
-def settle(read: Callable[[], float]) -> float:
+def settle(read: Callable[[], float], poll_seconds: float = _POLL_SECONDS) -> float:
     """Read until the value is calm; whatever it is after half a minute."""
     readings: deque[float] = deque(maxlen=_CALM_READINGS)
     deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -55,7 +55,7 @@ def settle(read: Callable[[], float]) -> float:
         readings.append(read())
         if is_calm(readings):
             break
-        time.sleep(_POLL_SECONDS)
+        time.sleep(poll_seconds)
     return readings[-1]
 
 
@@ -77,8 +77,7 @@ def breakdown(memory: Mapping[str, Any]) -> dict[str, float]:
         "anonymous MiB": anonymous / MIB,
         "active file cache MiB": _kind(memory, "active_file") / MIB,
         "shared memory and tmpfs MiB": _kind(memory, "shmem") / MIB,
-        "page tables and other kernel memory MiB": max(memory["usage"] - anonymous - files, 0)
-        / MIB,
+        "of Linux itself MiB": max(memory["usage"] - anonymous - files, 0) / MIB,
     }
 
 

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import DEFAULT_JSON, NAMES, attempt, parser
+from bench.failures import NotMeasured
+from bench.figures import Figure, Missing, Target
+from bench.files import ProcessMemory, loopback
+from bench.memory import breakdown, in_use, is_calm, settle
+from bench.samples import Samples
+from runtime.errors import NotFound
+
+MIB = 1024**2
+VERSION_1 = {
+    "usage": 100 * MIB,
+    "stats": {
+        "rss": 1,
+        "total_rss": 70 * MIB,
+        "total_cache": 25 * MIB,
+        "total_inactive_file": 10 * MIB,
+        "total_active_file": 12 * MIB,
+        "total_shmem": 3 * MIB,
+    },
+}
+VERSION_2 = {
+    "usage": 100 * MIB,
+    "stats": {
+        "anon": 70 * MIB,
+        "file": 25 * MIB,
+        "inactive_file": 10 * MIB,
+        "active_file": 12 * MIB,
+        "shmem": 3 * MIB,
+    },
+}
+
+
+@pytest.mark.parametrize("memory", [VERSION_1, VERSION_2])
+def test_memory_in_use_is_what_docker_stats_shows(memory: dict[str, object]) -> None:
+    assert in_use(memory) == 90 * MIB
+    assert list(breakdown(memory).values()) == [70.0, 12.0, 3.0, 5.0]
+
+
+def test_memory_is_calm_when_a_dozen_readings_agree() -> None:
+    assert not is_calm([80.0] * 11)
+    assert is_calm([80.0] * 11 + [80.5])
+    assert not is_calm([80.0] * 11 + [80.6])
+
+
+def test_a_calm_value_is_the_last_one_read() -> None:
+    values = iter([80.0] * 11 + [80.25])
+    assert settle(lambda: next(values), poll_seconds=0.0) == 80.25
+
+
+def test_the_peak_of_a_process_is_seen_after_it_has_passed() -> None:
+    memory = ProcessMemory(os.getpid())
+    memory.forget_peak()
+    block = bytearray(os.urandom(64 * MIB))
+    del block
+    assert 60 * MIB < memory.growth() < 200 * MIB
+    memory.forget_peak()
+    assert memory.growth() < 16 * MIB
+
+
+def test_the_bare_server_takes_and_gives_bytes(tmp_path: Path) -> None:
+    source, back = tmp_path / "source", tmp_path / "back"
+    source.write_bytes(os.urandom(3 * MIB))
+    with loopback(2 * MIB) as client:
+        (taken,) = client.environments.files.upload("any", "file.bin", source)
+        given = client.environments.files.download("any", "file.bin", back)
+    assert taken.size_bytes == 3 * MIB
+    assert given == 2 * MIB and back.read_bytes() == bytes(2 * MIB)
+
+
+def test_a_measurement_that_fails_is_missing_with_its_reason(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def raising(error: Exception) -> list[Figure]:
+        raise error
+
+    assert attempt(lambda: raising(NotMeasured("no kernel")), ["cell", "bash"]) == (
+        [],
+        [Missing("cell", "no kernel"), Missing("bash", "no kernel")],
+    )
+    _, (missing,) = attempt(lambda: raising(NotFound("There is no script.")), ["tour"])
+    assert missing == Missing("tour", "not_found: There is no script.")
+    assert capsys.readouterr().err == ""
+    _, (missing,) = attempt(lambda: raising(KeyError("x")), ["tour"])
+    assert missing == Missing("tour", "KeyError: 'x'")
+    assert "Traceback" in capsys.readouterr().err, "what was not foreseen is shown whole"
+
+
+def test_only_the_wanted_figures_of_a_measurement_are_kept() -> None:
+    figures = [
+        Figure(name, "what", "ms", Samples((1.0,)), Target("value", 2.0))
+        for name in ("cell", "bash")
+    ]
+    found, missing = attempt(lambda: figures, ["bash"])
+    assert ([one.name for one in found], missing) == (["bash"], [])
+
+
+def test_options() -> None:
+    options = parser().parse_args([])
+    assert (options.only, options.quick, options.strict, options.json) == (
+        None,
+        False,
+        False,
+        DEFAULT_JSON,
+    )
+    options = parser().parse_args(["--only", "cold", "--only", "tour", "--json", "x.json"])
+    assert (options.only, options.json) == (["cold", "tour"], Path("x.json"))
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser().parse_args(["--only", "warm"])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert all(name in told for name in NAMES)

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 
 from runtime.api.auth import presented_keys
 from runtime.api.bodies import read_json
+from runtime.api.compat.answers import Call, read_call
 from runtime.api.faults import documented
 from runtime.api.services import Services, ServicesDep
 from runtime.api.stream import EventStream
@@ -52,23 +53,27 @@ async def create_interaction(
     request: Request,
     services: ServicesDep,
     idempotency_key: Annotated[str | None, Header()] = None,
+    api_revision: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """Run an agent or a model: wait for the end, stream, or run in the background."""
     body = await read_json(request)
+    call = read_call(body, api_revision)
     is_keyless_wait = _waits(body) and idempotency_key is None
-    fingerprint = _fingerprint(request, body) if is_keyless_wait else None
-    accepted = await _owed(services, fingerprint) if fingerprint else None
+    fingerprint = fingerprint_of(request, body) if is_keyless_wait else None
+    accepted = await owed(services, fingerprint) if fingerprint else None
     if accepted is None:
-        accepted = await services.interactions.create(body, key=idempotency_key)
+        accepted = await services.interactions.create(
+            call.body, key=idempotency_key, session=call.session
+        )
     if isinstance(body, dict) and body.get("stream") is True:
-        return _stream(services, accepted, after=0)
+        return _stream(services, accepted, call)
     if accepted.background:
-        return await _answer(services, accepted)
+        return await _answer(services, accepted, call)
     wait = partial(services.interactions.wait, accepted.id, accepted.deadline_seconds)
     ending = await while_connected(request, wait)
     if ending == "gone":
-        return await _unheard(services, accepted, fingerprint)
-    return await _answer(services, accepted)
+        return await unheard(services, accepted, fingerprint)
+    return await _answer(services, accepted, call)
 
 
 @router.get(
@@ -121,14 +126,14 @@ async def delete_interaction(interaction_id: str, services: ServicesDep) -> Resp
     return JSONResponse({})
 
 
-async def _answer(services: Services, accepted: Accepted) -> Response:
+async def _answer(services: Services, accepted: Accepted, call: Call) -> Response:
     view = await services.interactions.view(accepted.id, with_input_steps=False)
     if view["status"] in SETTLED:
         await services.interactions.release(accepted)
-    return JSONResponse(view)
+    return JSONResponse(call.view(view), headers=call.headers)
 
 
-async def _unheard(services: Services, accepted: Accepted, fingerprint: str | None) -> Response:
+async def unheard(services: Services, accepted: Accepted, fingerprint: str | None) -> Response:
     """The client went away: a stored interaction goes on, another one has no purpose any more."""
     if accepted.store and fingerprint is not None:
         services.abandoned.leave(fingerprint, accepted.id)
@@ -136,10 +141,12 @@ async def _unheard(services: Services, accepted: Accepted, fingerprint: str | No
     return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
-def _stream(services: Services, accepted: Accepted, after: int) -> EventStream:
-    events = services.interactions.log.follow(accepted.id, after)
+def _stream(services: Services, accepted: Accepted, call: Call) -> EventStream:
+    events = call.events(services.interactions.log.follow(accepted.id))
     at_end = None if accepted.store else partial(services.interactions.release, accepted)
-    return EventStream(events, services.draining, at_end)
+    stream = EventStream(events, services.draining, at_end)
+    stream.headers.update(call.headers)
+    return stream
 
 
 async def _resume_point(services: Services, interaction_id: str, last: str | None) -> int:
@@ -154,7 +161,8 @@ async def _resume_point(services: Services, interaction_id: str, last: str | Non
     return after - 1 if is_whole else after
 
 
-async def _owed(services: Services, fingerprint: str) -> Accepted | None:
+async def owed(services: Services, fingerprint: str) -> Accepted | None:
+    """What a call began whose answer nobody heard, for its repetition."""
     interaction_id = services.abandoned.take(fingerprint)
     if interaction_id is None:
         return None
@@ -168,7 +176,7 @@ def _waits(body: Any) -> bool:
     return isinstance(body, dict) and not body.get("stream") and not body.get("background")
 
 
-def _fingerprint(request: Request, body: Any) -> str:
+def fingerprint_of(request: Request, body: Any) -> str:
     """The same for a call and for its repetition by the same SDK with the same key."""
     parts = [*presented_keys(request), request.headers.get("user-agent", ""), request_hash(body)]
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

@@ -16,6 +16,7 @@ from runtime.controller.history import wire_steps
 from runtime.controller.log import EventLog
 from runtime.controller.plan import RunPlan, Runs
 from runtime.controller.resolve import Resolved, Resolver
+from runtime.controller.sessions import SessionCall, SessionService, begun, busy
 from runtime.controller.views import interaction_head, interaction_view
 from runtime.errors import ControllerStopped, Internal, InvalidRequest, NotFound, SandlotError
 from runtime.ids import new_id
@@ -30,7 +31,9 @@ from runtime.store import (
     Claimed,
     InteractionRecord,
     InteractionSummary,
+    SessionMoved,
     Store,
+    Turn,
 )
 
 Json = dict[str, Any]
@@ -59,27 +62,39 @@ class InteractionService:
         self._store = store
         self._runs = runs
         self._resolver = resolver
+        self._sessions = SessionService(store)
         self.log = log
 
-    async def create(self, body: Json, *, key: str | None = None) -> Accepted:
+    async def create(
+        self, body: Json, *, key: str | None = None, session: SessionCall | None = None
+    ) -> Accepted:
         """Accept an interaction and start it; the same `key` never starts two.
 
-        Raises `InvalidRequest`, `NotFound`, `ModelNotConfigured`, `StorageFull`,
-        `StorageUnavailable`; nothing was started then. What fails after is a failed interaction.
+        With `session` it is a turn of one, or opens it. Raises `InvalidRequest`, `NotFound`,
+        `ModelNotConfigured`, `StorageFull`, `StorageUnavailable`; nothing was started then. What
+        fails after is a failed interaction.
         """
-        request = read_request(body)
-        claim = _claim(key, body)
+        request = read_request(body) if session is None else None
+        claim = _claim(key, body if session is None else [body, session.id])
         if claim is not None:
             claimed = await self._store.idempotency.find(claim, clock.now())
             if claimed is not None:
                 return await self._again(claim, claimed)
         moment = clock.now()
+        turn = None
+        if session is not None:
+            body, turn = await self._sessions.complete(session, body, moment)
+        request = request or read_request(body)
         resolved = await self._resolver.resolve(request, new_id("int"), moment)
         try:
-            await self._store.journal.begin(_beginning(request, body, resolved, moment, claim))
+            await self._store.journal.begin(
+                _beginning(request, body, resolved, moment, claim, turn)
+            )
         except AlreadyClaimed as taken:
             assert claim is not None
             return await self._again(claim, taken.found)
+        except SessionMoved as moved:
+            raise busy(str(moved)) from moved
         await self._submit(resolved.plan)
         seconds = resolved.plan.spec.limits.timeout_seconds + QUEUE_SECONDS
         return Accepted(resolved.plan.interaction_id, request.store, request.background, seconds)
@@ -186,6 +201,7 @@ def _beginning(
     resolved: Resolved,
     moment: datetime,
     claim: Claim | None,
+    turn: Turn | None,
 ) -> Beginning:
     plan, placement = resolved.plan, resolved.placement
     summary = InteractionSummary(
@@ -212,7 +228,11 @@ def _beginning(
     bulk = {"spec": {"history"}, "environment": {"files"}}
     stored = plan.model_dump(mode="json", exclude=bulk)
     wanted = {name: value for name, value in body.items() if value is not None}
-    first = {"event_type": "interaction.created", "interaction": interaction_head(summary)}
+    head = interaction_head(summary)
+    if turn is not None:
+        turn = begun(turn, summary.id, summary.environment_id, moment)
+        wanted["session_id"] = head["session_id"] = turn.record.id
+    first = {"event_type": "interaction.created", "interaction": head}
     reused = placement is not None and placement.new is None
     return Beginning(
         InteractionRecord(summary, wanted, stored, None),
@@ -220,10 +240,11 @@ def _beginning(
         new_environment=placement.new if placement else None,
         used_environment=placement.plan.environment_id if placement and reused else None,
         claim=claim,
+        turn=turn,
     )
 
 
-def _claim(key: str | None, body: Json) -> Claim | None:
+def _claim(key: str | None, body: Any) -> Claim | None:
     if key is None:
         return None
     if not 0 < len(key) <= MAX_KEY_CHARACTERS or not key.isprintable():

@@ -19,6 +19,7 @@ _ECHOED = (
     "response_mime_type",
     "response_modalities",
     "service_tier",
+    "session_id",
 )
 
 

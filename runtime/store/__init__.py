@@ -7,6 +7,7 @@ from runtime.store.events import EventPage
 from runtime.store.idempotency import AlreadyClaimed, Claim, Claimed
 from runtime.store.interactions import InteractionRecord, InteractionSummary
 from runtime.store.journal import Beginning, Progress, Settlement
+from runtime.store.sessions import SessionMoved, SessionRecord, Turn
 from runtime.store.store import Store
 
 __all__ = [
@@ -19,6 +20,9 @@ __all__ = [
     "InteractionRecord",
     "InteractionSummary",
     "Progress",
+    "SessionMoved",
+    "SessionRecord",
     "Settlement",
     "Store",
+    "Turn",
 ]

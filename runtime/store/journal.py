@@ -26,6 +26,7 @@ from runtime.store.interactions import (
     select_summary,
     summary_of,
 )
+from runtime.store.sessions import Turn, take_turn
 from runtime.store.tables import environments, events, interactions
 
 
@@ -39,6 +40,8 @@ class Beginning:
     used_environment: str | None = None
     """An existing environment that must still be active."""
     claim: idempotency.Claim | None = None
+    turn: Turn | None = None
+    """The turn of a session that it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,9 @@ class Journal:
     async def begin(self, beginning: Beginning) -> None:
         """Accept an interaction.
 
-        Raises `StorageFull`, `NotFound` when the environment has gone meanwhile, and
-        `idempotency.AlreadyClaimed` when another call took the same key.
+        Raises `StorageFull`, `NotFound` when the environment has gone meanwhile,
+        `idempotency.AlreadyClaimed` when another call took the same key, and
+        `sessions.SessionMoved` when the session is not where the turn takes it to be.
         """
         self._ballast.lay()
         record = beginning.record
@@ -86,6 +90,8 @@ class Journal:
         async with self._database.write() as connection:
             if beginning.claim is not None:
                 await idempotency.check_unclaimed(connection, beginning.claim, moment)
+            if beginning.turn is not None:
+                await take_turn(connection, beginning.turn, moment)
             if beginning.new_environment is not None:
                 await insert_environment(connection, beginning.new_environment)
             if beginning.used_environment is not None:

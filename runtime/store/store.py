@@ -20,6 +20,7 @@ from runtime.store.idempotency import Idempotency
 from runtime.store.interactions import Interactions
 from runtime.store.journal import Journal
 from runtime.store.migration import upgrade
+from runtime.store.sessions import Sessions
 
 DATABASE = "sandlot.db"
 
@@ -34,6 +35,7 @@ class Store:
         self.events = Events(database)
         self.environments = Environments(database)
         self.idempotency = Idempotency(database)
+        self.sessions = Sessions(database)
         self.journal = Journal(database, ballast)
 
     @classmethod

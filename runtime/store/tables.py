@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     MetaData,
@@ -122,4 +123,18 @@ idempotency = Table(
     Column("created", Moment, nullable=False),
     Index(None, "interaction_id"),
     Index(None, "created"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("project_id", String(64), nullable=False),
+    Column("last_interaction_id", String(64), nullable=False),
+    Column("environment_id", String(64)),
+    _json("settings", nullable=False),
+    Column("ttl_seconds", Float, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment, nullable=False),
+    Index(None, "expires"),
 )

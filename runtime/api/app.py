@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from runtime.api import catalogs, health, interactions, operations
+from runtime.api import catalogs, health, interactions, operations, sockets, uploads
+from runtime.api import environments as environment_routes
 from runtime.api.addresses import Addresses, KnownHosts
 from runtime.api.auth import authenticate
 from runtime.api.documents import add_documents
+from runtime.api.environments import EnvironmentServices
 from runtime.api.faults import LastResort, add_handlers
 from runtime.api.services import Services
 
@@ -20,10 +22,10 @@ UPLOAD_PREFIX = "/upload/v1"
 
 def create_app(
     services: Services,
+    environments: EnvironmentServices | None = None,
     more: Sequence[APIRouter] = (),
-    uploads: Sequence[APIRouter] = (),
 ) -> FastAPI:
-    """The ASGI application on `services`; `more` and `uploads` are of further resources."""
+    """The ASGI application; without `environments` it serves none. `more` are further routers."""
     app = FastAPI(
         title="Sandlot",
         version=services.version,
@@ -34,10 +36,14 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = services
+    guards = [Depends(authenticate)]
     for router in (interactions.router, operations.router, catalogs.router, *more):
-        app.include_router(router, prefix=PREFIX, dependencies=[Depends(authenticate)])
-    for router in uploads:
-        app.include_router(router, prefix=UPLOAD_PREFIX, dependencies=[Depends(authenticate)])
+        app.include_router(router, prefix=PREFIX, dependencies=guards)
+    if environments is not None:
+        app.state.environments = environments
+        app.include_router(environment_routes.router, prefix=PREFIX, dependencies=guards)
+        app.include_router(sockets.router, prefix=PREFIX, dependencies=guards)
+        app.include_router(uploads.router, prefix=UPLOAD_PREFIX, dependencies=guards)
     app.include_router(health.router)
     add_documents(app)
     add_handlers(app)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict
+from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
 from runtime import clock
 from runtime.api.faults import documented
 from runtime.controller.environments import EnvironmentService
+from runtime.controller.uploads import Uploads
 from runtime.store.environments import EnvironmentRecord
 
 MAX_PAGE = 1000
+DEFAULT_PAGE = 100
 TAR = "application/x-tar"
 INERT_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -56,58 +60,82 @@ def environment_view(record: EnvironmentRecord) -> dict[str, Any]:
     return shown
 
 
-def environments_router(environments: EnvironmentService) -> APIRouter:
-    """List, get and delete environments; list and download their files."""
-    router = APIRouter(tags=["environments"])
+@dataclass(frozen=True, slots=True)
+class EnvironmentServices:
+    """What the routes of environments are built on."""
 
-    @router.get("/environments", responses=documented(400))
-    async def list_environments(
-        page_size: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
-        page_token: str | None = None,
-    ) -> dict[str, Any]:
-        """Environments, newest first."""
-        rows = await environments.page(page_size + 1, page_token)
-        listed: dict[str, Any] = {
-            "environments": [environment_view(row) for row in rows[:page_size]]
-        }
-        if len(rows) > page_size:
-            listed["next_page_token"] = rows[page_size - 1].id
-        return listed
+    environments: EnvironmentService
+    uploads: Uploads
 
-    @router.get("/environments/{environment_id}", responses=documented(404))
-    async def get_environment(environment_id: str) -> dict[str, Any]:
-        """One environment."""
-        return environment_view(await environments.get(environment_id))
 
-    @router.delete("/environments/{environment_id}", responses=documented(404))
-    async def delete_environment(environment_id: str) -> dict[str, Any]:
-        """Delete an environment and its files; interactions that used it stay."""
-        await environments.delete(environment_id)
-        return {}
+async def _services(connection: HTTPConnection) -> EnvironmentServices:
+    services: EnvironmentServices = connection.app.state.environments
+    return services
 
-    @router.get(
-        "/environments/{environment_id}/files",
-        response_class=Response,
-        responses=documented(400, 404),
-    )
-    async def list_root_files(
-        environment_id: str, query: Annotated[FileQuery, Query()]
-    ) -> Response:
-        """The entries of the root folder; with `alt=media` a tar of them."""
-        return await _files(environments, environment_id, "", query)
 
-    @router.get(
-        "/environments/{environment_id}/files/{path:path}",
-        response_class=Response,
-        responses=documented(400, 404),
-    )
-    async def list_or_download_files(
-        environment_id: str, path: str, query: Annotated[FileQuery, Query()]
-    ) -> Response:
-        """A file's entry or a folder's entries; with `alt=media` the bytes, of a folder as tar."""
-        return await _files(environments, environment_id, path, query)
+EnvironmentsDep = Annotated[EnvironmentServices, Depends(_services)]
+"""The services of the app that serves a request or a WebSocket."""
 
-    return router
+router = APIRouter(tags=["environments"])
+
+
+@router.get("/environments", response_class=JSONResponse, responses=documented(400))
+async def list_environments(
+    services: EnvironmentsDep,
+    page_size: Annotated[int, Query(ge=0, le=MAX_PAGE)] = DEFAULT_PAGE,
+    page_token: str | None = None,
+) -> Response:
+    """Environments, newest first."""
+    size = page_size or DEFAULT_PAGE
+    rows = await services.environments.page(size + 1, page_token)
+    listed: dict[str, Any] = {"environments": [environment_view(row) for row in rows[:size]]}
+    if len(rows) > size:
+        listed["next_page_token"] = rows[size - 1].id
+    return JSONResponse(listed)
+
+
+@router.get(
+    "/environments/{environment_id}", response_class=JSONResponse, responses=documented(404)
+)
+async def get_environment(environment_id: str, services: EnvironmentsDep) -> Response:
+    """One environment."""
+    return JSONResponse(environment_view(await services.environments.get(environment_id)))
+
+
+@router.delete(
+    "/environments/{environment_id}", response_class=JSONResponse, responses=documented(404)
+)
+async def delete_environment(environment_id: str, services: EnvironmentsDep) -> Response:
+    """Delete an environment and its files; interactions that used it stay."""
+    await services.environments.delete(environment_id)
+    return JSONResponse({})
+
+
+@router.get(
+    "/environments/{environment_id}/files",
+    response_class=JSONResponse,
+    responses=documented(400, 404, 503),
+)
+async def list_root_files(
+    environment_id: str, services: EnvironmentsDep, query: Annotated[FileQuery, Query()]
+) -> Response:
+    """The entries of the root folder; with `alt=media` a tar of them."""
+    return await _files(services.environments, environment_id, "", query)
+
+
+@router.get(
+    "/environments/{environment_id}/files/{path:path}",
+    response_class=JSONResponse,
+    responses=documented(400, 404, 503),
+)
+async def list_or_download_files(
+    environment_id: str,
+    path: str,
+    services: EnvironmentsDep,
+    query: Annotated[FileQuery, Query()],
+) -> Response:
+    """A file's entry or a folder's entries; with `alt=media` the bytes, of a folder as tar."""
+    return await _files(services.environments, environment_id, path, query)
 
 
 async def _files(

@@ -8,68 +8,65 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from runtime.api.environments import EnvironmentsDep
 from runtime.api.faults import documented
-from runtime.controller.environments import EnvironmentService
-from runtime.controller.uploads import Uploads
 from runtime.errors import InvalidRequest
 
 _COMMANDS = re.compile(r"\s*,\s*")
 
 
-def uploads_router(environments: EnvironmentService, uploads: Uploads) -> APIRouter:
-    """Write files into an environment."""
-    router = APIRouter(tags=["environments"])
+router = APIRouter(tags=["environments"])
 
-    @router.put(
-        "/environments/{environment_id}/files/{path:path}",
-        response_class=JSONResponse,
-        responses=documented(400, 404, 409),
+
+@router.put(
+    "/environments/{environment_id}/files/{path:path}",
+    response_class=JSONResponse,
+    responses=documented(400, 404, 409, 503),
+)
+async def upload_file(
+    environment_id: str,
+    path: str,
+    request: Request,
+    services: EnvironmentsDep,
+    overwrite: Annotated[bool, Query()] = False,
+    extract: Annotated[bool, Query()] = False,
+    x_goog_upload_protocol: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Write the body to a path; with `extract` unpack it there, a tar or tar.gz."""
+    operation = "extract_tar" if extract else "write_file"
+    arguments = {"path": path.lstrip("/"), "overwrite": overwrite}
+    if x_goog_upload_protocol is None:
+        upload = services.environments.upload
+        return JSONResponse(await upload(environment_id, operation, arguments, request.stream()))
+    if x_goog_upload_protocol.lower() != "resumable":
+        raise InvalidRequest("X-Goog-Upload-Protocol: only 'resumable' is served.")
+    upload_id = await services.uploads.start(environment_id, operation, arguments)
+    url = str(request.base_url).rstrip("/") + f"/upload/v1/uploads/{upload_id}"
+    headers = {"X-Goog-Upload-URL": url, "X-Goog-Upload-Status": "active"}
+    return JSONResponse({}, headers=headers)
+
+
+@router.post(
+    "/uploads/{upload_id}", response_class=JSONResponse, responses=documented(400, 404, 409, 503)
+)
+async def continue_upload(
+    upload_id: str,
+    request: Request,
+    services: EnvironmentsDep,
+    x_goog_upload_command: Annotated[str, Header()],
+    x_goog_upload_offset: Annotated[int, Header(ge=0)] = 0,
+) -> Response:
+    """Take more bytes of an upload; the command `finalize` ends it."""
+    commands = set(_COMMANDS.split(x_goog_upload_command.strip().lower()))
+    if "query" in commands:
+        return _progress(services.uploads.received(upload_id))
+    last = "finalize" in commands
+    written: Any = await services.uploads.feed(
+        upload_id, x_goog_upload_offset, request.stream(), last=last
     )
-    async def upload_file(
-        environment_id: str,
-        path: str,
-        request: Request,
-        overwrite: Annotated[bool, Query()] = False,
-        extract: Annotated[bool, Query()] = False,
-        x_goog_upload_protocol: Annotated[str | None, Header()] = None,
-    ) -> Response:
-        """Write the body to a path; with `extract` unpack it there, a tar or tar.gz."""
-        operation = "extract_tar" if extract else "write_file"
-        arguments = {"path": path.lstrip("/"), "overwrite": overwrite}
-        if x_goog_upload_protocol is None:
-            written = await environments.upload(
-                environment_id, operation, arguments, request.stream()
-            )
-            return JSONResponse(written)
-        if x_goog_upload_protocol.lower() != "resumable":
-            raise InvalidRequest("X-Goog-Upload-Protocol: only 'resumable' is served.")
-        upload_id = await uploads.start(environment_id, operation, arguments)
-        url = str(request.base_url).rstrip("/") + f"/upload/v1/uploads/{upload_id}"
-        headers = {"X-Goog-Upload-URL": url, "X-Goog-Upload-Status": "active"}
-        return JSONResponse({}, headers=headers)
-
-    @router.post(
-        "/uploads/{upload_id}", response_class=JSONResponse, responses=documented(400, 404, 409)
-    )
-    async def continue_upload(
-        upload_id: str,
-        request: Request,
-        x_goog_upload_command: Annotated[str, Header()],
-        x_goog_upload_offset: Annotated[int, Header(ge=0)] = 0,
-    ) -> Response:
-        """Take more bytes of an upload; the command `finalize` ends it."""
-        commands = set(_COMMANDS.split(x_goog_upload_command.strip().lower()))
-        if "query" in commands:
-            return _progress(uploads.received(upload_id))
-        last = "finalize" in commands
-        written: Any = await uploads.feed(
-            upload_id, x_goog_upload_offset, request.stream(), last=last
-        )
-        if not last:
-            return _progress(uploads.received(upload_id))
-        return JSONResponse(written, headers={"X-Goog-Upload-Status": "final"})
-
-    return router
+    if not last:
+        return _progress(services.uploads.received(upload_id))
+    return JSONResponse(written, headers={"X-Goog-Upload-Status": "final"})
 
 
 def _progress(received: int) -> Response:

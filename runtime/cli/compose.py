@@ -16,9 +16,8 @@ from fastapi import FastAPI
 import runtime
 from runtime import __version__
 from runtime.api.app import create_app
-from runtime.api.environments import environments_router
+from runtime.api.environments import EnvironmentServices
 from runtime.api.services import Probe, Services
-from runtime.api.uploads import uploads_router
 from runtime.controller.catalogs import CatalogService
 from runtime.controller.directories import NoToolOffers
 from runtime.controller.environments import EnvironmentService
@@ -88,9 +87,7 @@ async def open_controller(
     provider = DockerProvider(
         _install_id(state_dir), state_dir / "workspaces", SECCOMP.read_text(encoding="utf-8")
     )
-    sandboxes = Sandboxes(
-        provider, settings.sandbox, state_dir / "s", _image_of(settings.sandbox)
-    )
+    sandboxes = Sandboxes(provider, settings.sandbox, state_dir / "s", _image_of(settings.sandbox))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(provider.aclose)
         store = await stack.enter_async_context(Store.open(state_dir))
@@ -117,11 +114,7 @@ async def open_controller(
             version=__version__,
             probes=_probes(store, provider),
         )
-        app = create_app(
-            services,
-            [environments_router(environments)],
-            [uploads_router(environments, uploads)],
-        )
+        app = create_app(services, EnvironmentServices(environments, uploads))
         yield Controller(app, _names(agents), _model_names(models), services.draining, runner)
 
 

@@ -55,6 +55,14 @@ def open_ends() -> tuple[Ends, Ends]:
     return Ends(frames[0], descriptors[0]), Ends(frames[1], descriptors[1])
 
 
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A byte-stream connection that is handed to a service."""
+
+    descriptor: int
+    stream_id: str
+
+
 class ChannelClosed(SandboxLost):
     """The service process is gone."""
 
@@ -122,40 +130,41 @@ class Channel:
 
         When cancelled, the tool is told and given `CANCEL_GRACE_SECONDS` to stop.
         """
-        answer = await self._ask("call", name, arguments, emit)
+        answer = await self._ask("call", {"name": name, "arguments": arguments}, emit)
         content: list[Content] = CONTENTS.validate_python(answer["result"]["content"])
         return ToolResult(content, bool(answer["result"]["is_error"]))
 
     async def operate(self, name: str, arguments: dict[str, Any]) -> Any:
         """Do a small thing and return its value. Raises as `call` does."""
-        return (await self._ask("operate", name, arguments, _ignore))["value"]
+        call = {"name": name, "arguments": arguments}
+        return (await self._ask("operate", call, _ignore))["value"]
 
     async def stream(
-        self, name: str, arguments: dict[str, Any], descriptor: int, started: Emit
+        self, name: str, arguments: dict[str, Any], handed: Handed, introduced: Emit
     ) -> Any:
-        """Hand over a descriptor and let the service fill or read it; returns at its end.
+        """Hand over a connection and let the service fill or read it; returns at its end.
 
-        `started` is called with the JSON text of what is known before the first byte.
+        The service writes the hello frame itself, so that no byte can overtake it; `introduced`
+        is called when it has.
         """
         request_id = next(self._ids)
-        await self._descriptors.send_fds(request_id.to_bytes(8, "big"), [descriptor])
-        answer = await self._ask("stream", name, arguments, started, request_id)
+        await self._descriptors.send_fds(request_id.to_bytes(8, "big"), [handed.descriptor])
+        call = {"name": name, "arguments": arguments, "stream_id": handed.stream_id}
+        answer = await self._ask("stream", call, introduced, request_id)
         return answer["value"]
 
     async def _ask(
         self,
         kind: str,
-        name: str,
-        arguments: dict[str, Any],
+        call: dict[str, Any],
         emit: Emit,
         request_id: int | None = None,
     ) -> dict[str, Any]:
         request_id = request_id or next(self._ids)
         send, receive = anyio.create_memory_object_stream[dict[str, Any]](math.inf)
         self._waiting[request_id] = send
-        request = {"id": request_id, "kind": kind, "name": name, "arguments": arguments}
         try:
-            await self._send(request)
+            await self._send({"id": request_id, "kind": kind, **call})
             async for message in receive:
                 if "text" in message:
                     await emit(message["text"])

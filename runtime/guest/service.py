@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,10 +14,11 @@ from anyio.abc import TaskGroup, UNIXSocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.memory import MemoryObjectSendStream
 
-from runtime.errors import SandlotError
-from runtime.guest.channel import STREAM_ENDED, Ends, fault_from
+from runtime.errors import SandboxLost, SandlotError
+from runtime.guest.channel import STREAM_ENDED, Emit, Ends, fault_from
 from runtime.guest.tools import Tool
 from runtime.schema.framing import FrameError, encode_frame, read_frame
+from runtime.schema.protocol import StreamHello
 
 Operation = Callable[[dict[str, Any]], Awaitable[Any]]
 Started = Callable[[dict[str, Any]], Awaitable[None]]
@@ -129,21 +129,23 @@ class Service:
             case "operate":
                 return {"value": await self._offer.operations[name](arguments)}
             case _:
-                return {"value": await self._stream(name, arguments, request["id"], emit)}
+                return {"value": await self._stream(request, emit)}
 
-    async def _stream(
-        self, name: str, arguments: dict[str, Any], request_id: int, emit: Any
-    ) -> Any:
+    async def _stream(self, request: dict[str, Any], emit: Emit) -> Any:
+        request_id = request["id"]
         async with self._arrived:
             while request_id not in self._descriptors:
                 await self._arrived.wait()
         connection = socket.socket(fileno=self._descriptors.pop(request_id))
 
         async def started(info: dict[str, Any]) -> None:
-            await emit(json.dumps(info))
+            hello = StreamHello(stream_id=request["stream_id"], info=info)
+            await _send_all(connection, encode_frame(hello.model_dump(exclude_none=True)))
+            await emit("introduced")
 
         with connection:
-            return await self._offer.streams[name](arguments, connection, started)
+            operation = self._offer.streams[request["name"]]
+            return await operation(request["arguments"], connection, started)
 
     async def _receive_descriptors(self, stream: UNIXSocketStream) -> None:
         while True:
@@ -160,3 +162,14 @@ class Service:
     async def _send(self, frames: UNIXSocketStream, message: dict[str, Any]) -> None:
         async with self._send_lock:
             await frames.send(encode_frame(message))
+
+
+async def _send_all(connection: socket.socket, data: bytes) -> None:
+    while data:
+        await anyio.wait_writable(connection)
+        try:
+            data = data[connection.send(data) :]
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            raise SandboxLost(f"The other side of the stream is gone: {error}.") from error

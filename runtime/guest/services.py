@@ -13,8 +13,10 @@ import anyio
 from runtime.guest.channel import Ends
 from runtime.guest.hands import Hands, HandsConfig
 from runtime.guest.page_files import PageFiles, WorkspaceLine
-from runtime.guest.service import Offer, Operation, Service
+from runtime.guest.service import Offer, Operation, Service, StreamOperation
+from runtime.guest.streams import FileStreams
 from runtime.guest.surroundings import find_surroundings
+from runtime.guest.tree import FileOperations, Tree
 
 INTERPRETER = os.environ.get("SANDLOT_PYTHON", "/usr/bin/python3")
 SKELETON = Path("/etc/skel")
@@ -69,8 +71,7 @@ async def _serve_hands(ends: Ends) -> None:
     config = HandsConfig(WORKSPACE, runtime_dir, base_variables(WORKSPACE, home), INTERPRETER)
     async with Hands(config) as hands:
         await hands.kernel.start()
-        offer = Offer(hands.tools, {**PageFiles(WORKSPACE).operations(), **operations(hands)})
-        await Service(offer).serve(ends)
+        await Service(Offer(hands.tools, operations(hands), streams())).serve(ends)
 
 
 def make_home(home: Path) -> None:
@@ -107,4 +108,23 @@ def operations(hands: Hands) -> dict[str, Operation]:
     async def close(arguments: dict[str, Any]) -> Any:
         await hands.close()
 
-    return {"configure": configure, "surroundings": surroundings, "close": close}
+    files = FileOperations(Tree(WORKSPACE))
+    return {
+        **PageFiles(WORKSPACE).operations(),
+        "configure": configure,
+        "surroundings": surroundings,
+        "close": close,
+        "list_files": files.list_files,
+        "delete": files.delete,
+    }
+
+
+def streams() -> dict[str, StreamOperation]:
+    """The byte streams that the hands fill or read."""
+    files = FileStreams(Tree(WORKSPACE))
+    return {
+        "read_file": files.read_file,
+        "write_file": files.write_file,
+        "read_tar": files.read_tar,
+        "extract_tar": files.extract_tar,
+    }

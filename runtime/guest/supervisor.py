@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import uuid
 from pathlib import Path
@@ -11,6 +10,7 @@ import anyio
 from anyio.abc import SocketAttribute, TaskGroup, UNIXSocketStream
 
 from runtime.errors import SandlotError
+from runtime.guest.channel import Handed
 from runtime.guest.link import Link
 from runtime.guest.nursery import NurseryClient
 from runtime.guest.processes import Processes
@@ -67,10 +67,9 @@ class OutgoingStream:
         self._stream_id = stream_id
         self._introduced = False
 
-    async def introduce(self, info: str) -> None:
-        """Send the hello; `info` is JSON text."""
+    async def introduced(self, _: str) -> None:
+        """The hands have sent the hello."""
         self._introduced = True
-        await self._send(StreamHello(stream_id=self._stream_id, info=json.loads(info)))
 
     async def finish(self, end: StreamEnd, with_verdict: bool) -> None:
         """Say how it went, in the way that the direction and the progress allow."""
@@ -204,8 +203,9 @@ class Supervisor:
         async with connection:
             try:
                 channel = await self._processes.reach(HANDS)
+                handed = Handed(descriptor, message.stream_id)
                 value = await channel.stream(
-                    message.operation, message.arguments, descriptor, stream.introduce
+                    message.operation, message.arguments, handed, stream.introduced
                 )
                 end = StreamEnd(value=value)
             except SandlotError as error:

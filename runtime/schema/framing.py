@@ -23,7 +23,7 @@ class ByteReader(Protocol):
 
 
 def encode_frame(message: dict[str, Any]) -> bytes:
-    """The bytes of one frame. Raises `FrameError` when the message is larger than a frame may be."""
+    """The bytes of one frame. Raises `FrameError` for a message larger than a frame may be."""
     body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode(
         "utf-8", "surrogatepass"
     )

@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 PROBE = """
 import ctypes, json, os, socket, subprocess
 libc = ctypes.CDLL(None, use_errno=True)
-status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
+lines = open("/proc/self/status").read().splitlines()
+status = dict(line.split(":\\t", 1) for line in lines if ":\\t" in line)
 def refused(call):
     try:
         call()

@@ -53,7 +53,7 @@ async def running(
             version="0.0.0",
             probes={"store": opened.store.check, **(probes or {})},
         )
-        server = DrainingServer(create_app(services, more), services.draining)
+        server = DrainingServer(create_app(services, more=more), services.draining)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
             async with anyio.create_task_group() as tasks:

@@ -1,0 +1,5 @@
+"""WebSockets."""
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["environments"])

@@ -1,1 +1,0 @@
-"""The door to the network. Sandboxes of this version have none."""

@@ -1,0 +1,63 @@
+"""The documents say what the code says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import runtime
+from runtime.specs.agents import validate_path
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+_LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+_PACKAGE = re.compile(r"`(runtime/[\w/]+(?:\.py)?)`")
+_COMMAND = re.compile(r"^sandlot (\w+)", re.MULTILINE)
+
+
+def fences(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_and_modules_exist(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    links = [document.parent / link for link in _LINK.findall(text)]
+    modules = [ROOT / module for module in _PACKAGE.findall(text)]
+    assert [str(path) for path in [*links, *modules] if not path.exists()] == []
+
+
+def test_the_changelog_knows_this_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## (\S+)", changelog, re.MULTILINE)
+    assert newest is not None and newest[1] == runtime.__version__
+
+
+def test_the_agent_of_the_readme_is_valid(tmp_path: Path) -> None:
+    (agent,) = [block for block in fences(readme(), "yaml") if block.startswith("id:")]
+    assert len(agent.splitlines()) <= 12, "ten lines of YAML"
+    (tmp_path / "data.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    path = tmp_path / "poet.yaml"
+    path.write_text(agent, encoding="utf-8")
+    assert [str(mistake) for mistake in validate_path(path)] == []
+
+
+def test_commands_of_the_readme_exist() -> None:
+    from runtime.cli.main import app
+
+    names = {command.name or command.callback.__name__ for command in app.registered_commands}
+    names |= {group.name for group in app.registered_groups}
+    used = {name for block in fences(readme(), "sh") for name in _COMMAND.findall(block)}
+    assert used and used <= names
+
+
+def test_every_package_is_in_the_architecture() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    packages = [path.parent.name for path in (ROOT / "runtime").glob("*/__init__.py")]
+    assert [name for name in packages if f"runtime/{name}" not in text] == []

@@ -2,6 +2,7 @@
 
 SandlotError
 ├── InvalidRequest            400 invalid_request
+│   ├── AddressRefused        400 address_refused
 │   ├── PayloadTooLarge       413 request_too_large
 │   └── UnsupportedMediaType  415 unsupported_media_type
 ├── Unauthenticated           401 unauthenticated
@@ -56,6 +57,12 @@ class InvalidRequest(SandlotError):
 
     code = "invalid_request"
     http_status = 400
+
+
+class AddressRefused(InvalidRequest):
+    """Connections to such an address are not allowed."""
+
+    code = "address_refused"
 
 
 class PayloadTooLarge(InvalidRequest):

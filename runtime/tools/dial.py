@@ -1,0 +1,205 @@
+"""The one door to the network for addresses that callers and models choose.
+
+A host is looked up once, every address it leads to is checked, and the connection goes to the
+checked address; TLS is verified against the host's name all the same. Redirects are new requests
+and pass the same door. Proxies of the environment are not used: they would look up anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
+
+import anyio
+import httpcore2
+import httpx2
+
+from runtime.errors import AddressRefused
+from runtime.tools.addresses import Allowance, IpAddress, checked_host
+
+CONNECT_SECONDS = 10.0
+MAX_REDIRECTS = 5
+MAX_BYTES = 16 * 1024 * 1024
+"""The largest body of a response that is read, unless a caller says otherwise."""
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+"""Looks up the addresses of a host; the port is only a hint. Raises `OSError`."""
+
+
+async def system_addresses(host: str, port: int) -> list[str]:
+    """The addresses of `host` as the operating system knows them."""
+    found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class Dialer:
+    """Connects to hosts on the public Internet and to what the operator allows beyond it."""
+
+    def __init__(self, allow: Iterable[str] = (), resolve: Resolve = system_addresses) -> None:
+        """Raises `InvalidRequest` for an entry of `allow` that is no host and no network."""
+        self._allowance = Allowance(allow)
+        self._resolve = resolve
+
+    def check(self, url: str) -> httpx2.URL:
+        """`url`, read. Raises `AddressRefused` where its form or its host can be told apart now."""
+        try:
+            parsed = httpx2.URL(url)
+        except (httpx2.InvalidURL, ValueError, TypeError) as error:
+            raise AddressRefused(f"'{url[:200]}' is not a URL.") from error
+        self._check_url(parsed)
+        return parsed
+
+    def client(self, *, max_bytes: int = MAX_BYTES, **options: Any) -> httpx2.AsyncClient:
+        """An HTTP client that goes through this door; `options` are those of httpx2.
+
+        Its requests raise `AddressRefused`; bodies above `max_bytes` raise `BodyTooLarge`.
+        """
+        options.setdefault("timeout", httpx2.Timeout(30.0, connect=CONNECT_SECONDS))
+        return httpx2.AsyncClient(
+            transport=self.transport(max_bytes),
+            trust_env=False,
+            max_redirects=MAX_REDIRECTS,
+            **options,
+        )
+
+    def transport(self, max_bytes: int = MAX_BYTES) -> httpx2.AsyncBaseTransport:
+        """What `client` sends its requests through."""
+        return _Transport(_Backend(self), self._check_url, max_bytes)
+
+    async def addresses(self, host: str, port: int) -> list[IpAddress]:
+        """Where `host` leads, looked up once; each address may be dialled.
+
+        Raises `AddressRefused` when one of them may not, and `OSError` when there is none.
+        """
+        host = checked_host(host)
+        self._allowance.check_name(host, port)
+        addresses = [ipaddress.ip_address(text) for text in await self._resolve(host, port)]
+        for address in addresses:
+            self._allowance.check_address(host, address, port)
+        if not addresses:
+            raise OSError(f"{host} has no address")
+        return addresses
+
+    def check_peer(self, host: str, port: int, peer: str, own: str) -> None:
+        """Refuse a connection that ends where it began. Raises `AddressRefused`.
+
+        One from an address to itself reaches this very machine, however public the address is.
+        """
+        host, address = checked_host(host), ipaddress.ip_address(peer)
+        named = self._allowance.allows_host(host, port)
+        if peer == own and not named and not self._allowance.allows_address(address, port):
+            raise AddressRefused(f"{host}:{port} is this machine.")
+
+    def _check_url(self, url: httpx2.URL) -> None:
+        if url.scheme not in {"http", "https"}:
+            raise AddressRefused(f"'{str(url)[:80]}' is not an http:// or https:// URL.")
+        if url.userinfo:
+            raise AddressRefused("A URL must not hold a user name or password.")
+        if not url.host:
+            raise AddressRefused(f"'{str(url)[:80]}' names no host.")
+        host = checked_host(url.raw_host.decode("ascii"))
+        self._allowance.check_name(host, url.port or (443 if url.scheme == "https" else 80))
+
+
+class BodyTooLarge(httpx2.StreamError):
+    """The body of a response is larger than what is read of one."""
+
+
+class _Backend(httpcore2.AsyncNetworkBackend):
+    """Dials checked addresses only."""
+
+    def __init__(self, dialer: Dialer) -> None:
+        self._dialer = dialer
+        self._network: httpcore2.AsyncNetworkBackend = httpcore2.AnyIOBackend()  # pyright: ignore[reportAttributeAccessIssue]
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        problem: Exception = httpcore2.ConnectTimeout(f"{host}:{port} did not answer in time")
+        with anyio.move_on_after(timeout):
+            for address in await self._addresses(host, port):
+                try:
+                    stream = await self._network.connect_tcp(str(address), port, CONNECT_SECONDS)
+                except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                    problem = error
+                else:
+                    return await self._checked(stream, host, port)
+        raise problem
+
+    async def _addresses(self, host: str, port: int) -> list[IpAddress]:
+        try:
+            return await self._dialer.addresses(host, port)
+        except OSError as error:
+            raise httpcore2.ConnectError(f"{host}:{port} cannot be found: {error}") from error
+
+    async def _checked(
+        self, stream: httpcore2.AsyncNetworkStream, host: str, port: int
+    ) -> httpcore2.AsyncNetworkStream:
+        own, peer = stream.get_extra_info("client_addr"), stream.get_extra_info("server_addr")
+        try:
+            self._dialer.check_peer(host, port, peer[0], own[0])
+        except AddressRefused:
+            await stream.aclose()
+            raise
+        return stream
+
+    async def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore2.AsyncNetworkStream:
+        raise httpcore2.ConnectError("unix sockets are not dialled")
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    return httpx2.create_ssl_context()
+
+
+class _Transport(httpx2.AsyncHTTPTransport):
+    """HTTP/1.1 over checked connections, with bounded bodies."""
+
+    def __init__(
+        self, backend: _Backend, check: Callable[[httpx2.URL], None], max_bytes: int
+    ) -> None:
+        super().__init__(verify=_tls(), trust_env=False)
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=_tls(), max_connections=20, keepalive_expiry=30, network_backend=backend
+        )
+        self._check = check
+        self._max_bytes = max_bytes
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self._check(request.url)
+        # Compressed bodies could unfold to any size; nothing is asked for but the plain one.
+        request.headers["accept-encoding"] = "identity"
+        response = await super().handle_async_request(request)
+        if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            await response.aclose()
+            raise httpx2.DecodingError("the server compressed what was to be sent plain")
+        response.stream = _Bounded(response.stream, self._max_bytes)
+        return response
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    def __init__(self, stream: Any, max_bytes: int) -> None:
+        self._stream = stream
+        self._max_bytes = max_bytes
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        read = 0
+        async for chunk in self._stream:
+            read += len(chunk)
+            if read > self._max_bytes:
+                raise BodyTooLarge(f"the answer is larger than {self._max_bytes} bytes")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()

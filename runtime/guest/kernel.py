@@ -27,7 +27,11 @@ _INTERRUPTS = 4
 _VARIABLES_SECONDS = 5.0
 _RESTARTED = "[the kernel was restarted: variables and imports of earlier calls are lost]"
 _LOST_OUTPUT = "[output was lost: one piece of it was too long. Write such data to a file]"
-_OOM_COUNTER = Path("/sys/fs/cgroup/memory.events")
+_OOM_COUNTERS = (
+    Path("/sys/fs/cgroup/memory.events"),
+    Path("/sys/fs/cgroup/memory/memory.oom_control"),
+)
+"""Where the kernel counts processes that it killed for memory, in the two versions of cgroups."""
 
 
 class Kernel:
@@ -203,9 +207,10 @@ def _ignore(message: Message) -> None:
 
 def _oom_kills() -> int:
     """How often memory ran out in this container; 0 where it is not told."""
-    try:
-        text = _OOM_COUNTER.read_text(encoding="ascii")
-    except OSError:
-        return 0
-    fields = dict(line.split() for line in text.splitlines())
-    return int(fields.get("oom_kill", 0))
+    for counter in _OOM_COUNTERS:
+        try:
+            fields = dict(line.split() for line in counter.read_text("ascii").splitlines())
+        except OSError:
+            continue
+        return int(fields.get("oom_kill", 0))
+    return 0

@@ -10,41 +10,10 @@ from typing import Any
 import anyio
 import pytest
 
-from runtime.errors import ToolFault
-from runtime.guest.files import FileTools
-from runtime.guest.paths import Paths
-from runtime.guest.searching import MAX_FOUND, MAX_MATCHES, glob_pattern
 from runtime.schema.content import ImageContent
-from runtime.schema.steps import ToolResult
+from tests.support.file_bench import MAX_CHARS, FileBench
 
 pytestmark = pytest.mark.anyio
-
-MAX_CHARS = 400
-
-
-async def ignore(piece: str) -> None:
-    raise AssertionError(f"file tools have nothing to tell live, not {piece!r}")
-
-
-class Bench:
-    """The file tools over a folder."""
-
-    def __init__(self, workspace: Path) -> None:
-        paths = Paths(workspace, workspace / "home")
-        self.tools = FileTools(paths, {"PATH": os.environ["PATH"]}, MAX_CHARS).by_name()
-
-    async def call(self, name: str, **arguments: Any) -> ToolResult:
-        return await self.tools[name](arguments, ignore)
-
-    async def text(self, name: str, **arguments: Any) -> str:
-        result = await self.call(name, **arguments)
-        assert not result.is_error
-        return result.text
-
-    async def fault(self, name: str, **arguments: Any) -> str:
-        with pytest.raises(ToolFault) as caught:
-            await self.call(name, **arguments)
-        return caught.value.message
 
 
 @pytest.fixture
@@ -55,8 +24,8 @@ def workspace(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bench(workspace: Path) -> Bench:
-    return Bench(workspace)
+def bench(workspace: Path) -> FileBench:
+    return FileBench(workspace)
 
 
 def png() -> bytes:
@@ -73,7 +42,7 @@ def png() -> bytes:
 # view_file
 
 
-async def test_lines_are_numbered(bench: Bench, workspace: Path) -> None:
+async def test_lines_are_numbered(bench: FileBench, workspace: Path) -> None:
     (workspace / "a.txt").write_text("one\ntwo\r\n\nfour")
     assert await bench.text("view_file", AbsolutePath="a.txt") == "1: one\n2: two\n3: \n4: four"
 
@@ -83,14 +52,14 @@ async def test_lines_are_numbered(bench: Bench, workspace: Path) -> None:
     [(2, 3, "2: b\n3: c"), (3, None, "3: c\n4: d"), (4, 9, "4: d"), (1, 1, "1: a")],
 )
 async def test_a_range_of_lines(
-    bench: Bench, workspace: Path, start: int, end: int | None, shown: str
+    bench: FileBench, workspace: Path, start: int, end: int | None, shown: str
 ) -> None:
     (workspace / "a.txt").write_text("a\nb\nc\nd\n")
     arguments = {"StartLine": start} | ({} if end is None else {"EndLine": end})
     assert await bench.text("view_file", AbsolutePath="a.txt", **arguments) == shown
 
 
-async def test_a_long_file_can_be_read_to_its_end(bench: Bench, workspace: Path) -> None:
+async def test_a_long_file_can_be_read_to_its_end(bench: FileBench, workspace: Path) -> None:
     lines = [f"line {n} of many" for n in range(1, 101)]
     (workspace / "long.txt").write_text("\n".join(lines) + "\n")
     seen: list[str] = []
@@ -105,7 +74,7 @@ async def test_a_long_file_can_be_read_to_its_end(bench: Bench, workspace: Path)
     assert seen == lines
 
 
-async def test_a_long_line_can_be_read_to_its_end(bench: Bench, workspace: Path) -> None:
+async def test_a_long_line_can_be_read_to_its_end(bench: FileBench, workspace: Path) -> None:
     line = "".join(f"<{n}>" for n in range(500))
     (workspace / "wide.json").write_text(f"first\n{line}\nlast\n")
     arguments = {"StartLine": 2}
@@ -133,13 +102,13 @@ async def test_a_long_line_can_be_read_to_its_end(bench: Bench, workspace: Path)
     ],
 )
 async def test_text_of_every_encoding(
-    bench: Bench, workspace: Path, data: bytes, shown: str
+    bench: FileBench, workspace: Path, data: bytes, shown: str
 ) -> None:
     (workspace / "a.txt").write_bytes(data)
     assert await bench.text("view_file", AbsolutePath="a.txt") == shown
 
 
-async def test_pictures_come_as_pictures(bench: Bench, workspace: Path) -> None:
+async def test_pictures_come_as_pictures(bench: FileBench, workspace: Path) -> None:
     (workspace / "dot.png").write_bytes(png())
     result = await bench.call("view_file", AbsolutePath="dot.png")
     assert result.text == f"{workspace}/dot.png (image/png, {len(png())} bytes)"
@@ -159,19 +128,21 @@ async def test_pictures_come_as_pictures(bench: Bench, workspace: Path) -> None:
     ],
 )
 async def test_what_cannot_be_shown_says_how_to_read_it(
-    bench: Bench, workspace: Path, name: str, data: bytes, message: str
+    bench: FileBench, workspace: Path, name: str, data: bytes, message: str
 ) -> None:
     (workspace / name).write_bytes(data)
     assert message in await bench.fault("view_file", AbsolutePath=name)
 
 
-async def test_a_notebook_is_shown_when_lines_are_asked_for(bench: Bench, workspace: Path) -> None:
+async def test_a_notebook_is_shown_when_lines_are_asked_for(
+    bench: FileBench, workspace: Path
+) -> None:
     (workspace / "a.ipynb").write_text("{\n}")
     shown = await bench.text("view_file", AbsolutePath="a.ipynb", StartLine=2)
     assert shown == "2: }"
 
 
-async def test_a_missing_file_has_a_suggestion(bench: Bench, workspace: Path) -> None:
+async def test_a_missing_file_has_a_suggestion(bench: FileBench, workspace: Path) -> None:
     (workspace / "data").mkdir()
     (workspace / "data" / "sales.csv").touch()
     text = await bench.fault("view_file", AbsolutePath="data/sale.csv")
@@ -182,7 +153,7 @@ async def test_a_missing_file_has_a_suggestion(bench: Bench, workspace: Path) ->
     assert text.endswith(f"{workspace}/data holds: sales.csv.")
 
 
-async def test_what_is_no_file_is_refused_at_once(bench: Bench, workspace: Path) -> None:
+async def test_what_is_no_file_is_refused_at_once(bench: FileBench, workspace: Path) -> None:
     os.mkfifo(workspace / "pipe")
     (workspace / "dangling").symlink_to("nowhere")
     with anyio.fail_after(5):
@@ -207,7 +178,7 @@ async def test_what_is_no_file_is_refused_at_once(bench: Bench, workspace: Path)
     ],
 )
 async def test_a_window_beyond_the_file(
-    bench: Bench, workspace: Path, arguments: dict[str, Any], message: str
+    bench: FileBench, workspace: Path, arguments: dict[str, Any], message: str
 ) -> None:
     (workspace / "a.txt").write_text("a\nb\n")
     assert message in await bench.fault("view_file", **{"AbsolutePath": "a.txt", **arguments})
@@ -216,14 +187,16 @@ async def test_a_window_beyond_the_file(
 # write_to_file
 
 
-async def test_a_file_is_written_with_its_folders(bench: Bench, workspace: Path) -> None:
+async def test_a_file_is_written_with_its_folders(bench: FileBench, workspace: Path) -> None:
     text = await bench.text("write_to_file", TargetFile="new/deep/é.txt", CodeContent="é\nb")
     assert text == f"Wrote {workspace}/new/deep/é.txt: 2 lines, 4 bytes."
     assert (workspace / "new" / "deep" / "é.txt").read_bytes() == "é\nb".encode()
     assert [path.name for path in (workspace / "new" / "deep").iterdir()] == ["é.txt"]
 
 
-async def test_an_existing_file_is_replaced_only_when_asked(bench: Bench, workspace: Path) -> None:
+async def test_an_existing_file_is_replaced_only_when_asked(
+    bench: FileBench, workspace: Path
+) -> None:
     script = workspace / "run.sh"
     script.write_text("old")
     script.chmod(0o755)
@@ -235,7 +208,7 @@ async def test_an_existing_file_is_replaced_only_when_asked(bench: Bench, worksp
     assert script.stat().st_mode & 0o777 == 0o755
 
 
-async def test_writing_through_a_link_changes_the_file(bench: Bench, workspace: Path) -> None:
+async def test_writing_through_a_link_changes_the_file(bench: FileBench, workspace: Path) -> None:
     (workspace / "real.txt").write_text("old")
     (workspace / "link.txt").symlink_to("real.txt")
     await bench.text("write_to_file", TargetFile="link.txt", CodeContent="new", Overwrite=True)
@@ -243,13 +216,13 @@ async def test_writing_through_a_link_changes_the_file(bench: Bench, workspace: 
     assert (workspace / "link.txt").is_symlink()
 
 
-async def test_a_folder_that_is_a_file_is_an_error(bench: Bench, workspace: Path) -> None:
+async def test_a_folder_that_is_a_file_is_an_error(bench: FileBench, workspace: Path) -> None:
     (workspace / "a").write_text("")
     text = await bench.fault("write_to_file", TargetFile="a/b.txt", CodeContent="")
     assert "Not a directory" in text or "File exists" in text
 
 
-async def test_text_that_is_not_text_is_refused(bench: Bench) -> None:
+async def test_text_that_is_not_text_is_refused(bench: FileBench) -> None:
     text = await bench.fault("write_to_file", TargetFile="a.txt", CodeContent="ab\ud83d")
     assert text == "Character 2 of the text is half of a pair."
 
@@ -257,17 +230,19 @@ async def test_text_that_is_not_text_is_refused(bench: Bench) -> None:
 # replace_file_content
 
 
-async def replace(bench: Bench, target: str, replacement: str, **more: Any) -> str:
+async def replace(bench: FileBench, target: str, replacement: str, **more: Any) -> str:
     arguments = {"TargetContent": target, "ReplacementContent": replacement, **more}
     return await bench.text("replace_file_content", TargetFile="a.py", **arguments)
 
 
-async def replace_fault(bench: Bench, target: str, replacement: str = "new", **more: Any) -> str:
+async def replace_fault(
+    bench: FileBench, target: str, replacement: str = "new", **more: Any
+) -> str:
     arguments = {"TargetContent": target, "ReplacementContent": replacement, **more}
     return await bench.fault("replace_file_content", TargetFile="a.py", **arguments)
 
 
-async def test_a_piece_is_replaced_and_shown(bench: Bench, workspace: Path) -> None:
+async def test_a_piece_is_replaced_and_shown(bench: FileBench, workspace: Path) -> None:
     (workspace / "a.py").write_text("".join(f"line {n}\n" for n in range(1, 11)))
     text = await replace(bench, "line 5\nline 6\n", "five\nand a half\nsix\n")
     assert text.splitlines() == [
@@ -277,7 +252,7 @@ async def test_a_piece_is_replaced_and_shown(bench: Bench, workspace: Path) -> N
     ]
 
 
-async def test_a_range_decides_between_several_places(bench: Bench, workspace: Path) -> None:
+async def test_a_range_decides_between_several_places(bench: FileBench, workspace: Path) -> None:
     (workspace / "a.py").write_text("x = 1\ny\nx = 1\nz\nx = 1\n")
     text = await replace_fault(bench, "x = 1")
     assert "stands 3 times in" in text
@@ -286,12 +261,12 @@ async def test_a_range_decides_between_several_places(bench: Bench, workspace: P
     assert (workspace / "a.py").read_text() == "x = 1\ny\nx = 2\nz\nx = 1\n"
 
 
-async def test_overlapping_places_are_counted(bench: Bench, workspace: Path) -> None:
+async def test_overlapping_places_are_counted(bench: FileBench, workspace: Path) -> None:
     (workspace / "a.py").write_text("aaa")
     assert "stands 2 times" in await replace_fault(bench, "aa")
 
 
-async def test_a_near_match_is_shown(bench: Bench, workspace: Path) -> None:
+async def test_a_near_match_is_shown(bench: FileBench, workspace: Path) -> None:
     (workspace / "a.py").write_text("def f():\n    return  total(x)\n\nother\n")
     text = await replace_fault(bench, "return total(x)")
     assert "does not stand in" in text
@@ -301,7 +276,7 @@ async def test_a_near_match_is_shown(bench: Bench, workspace: Path) -> None:
     assert "nothing in it looks similar" in await replace_fault(bench, "zzzzzzzz")
 
 
-async def test_windows_line_ends_are_kept(bench: Bench, workspace: Path) -> None:
+async def test_windows_line_ends_are_kept(bench: FileBench, workspace: Path) -> None:
     (workspace / "a.py").write_bytes(b"a\r\nb\r\nc\r\n")
     await replace(bench, "a\nb", "x\ny\nz")
     assert (workspace / "a.py").read_bytes() == b"x\r\ny\r\nz\r\nc\r\n"
@@ -317,115 +292,12 @@ async def test_windows_line_ends_are_kept(bench: Bench, workspace: Path) -> None
     ],
 )
 async def test_changes_that_make_no_sense(
-    bench: Bench, workspace: Path, target: str, replacement: str, more: Any, message: str
+    bench: FileBench, workspace: Path, target: str, replacement: str, more: Any, message: str
 ) -> None:
     (workspace / "a.py").write_text("a\n")
     assert message in await replace_fault(bench, target, replacement, **more)
 
 
-async def test_bytes_that_are_no_text_are_not_edited(bench: Bench, workspace: Path) -> None:
+async def test_bytes_that_are_no_text_are_not_edited(bench: FileBench, workspace: Path) -> None:
     (workspace / "a.py").write_bytes(b"\xff\xfe a")
     assert "is not UTF-8 text" in await replace_fault(bench, "a")
-
-
-# list_dir, find_by_name, grep_search
-
-
-async def test_a_folder_is_listed(bench: Bench, workspace: Path) -> None:
-    (workspace / "b.txt").write_text("x" * 1234)
-    (workspace / "zoo").mkdir()
-    (workspace / "link").symlink_to("b.txt")
-    os.mkfifo(workspace / "pipe")
-    text = await bench.text("list_dir", DirectoryPath=".")
-    assert text == "zoo/\nb.txt (1,234 bytes)\nlink -> b.txt\npipe (named pipe)"
-    assert await bench.text("list_dir", DirectoryPath="zoo") == f"{workspace}/zoo is empty."
-
-
-async def test_names_that_are_not_utf_8_can_be_sent(bench: Bench, workspace: Path) -> None:
-    (workspace / os.fsdecode(b"caf\xe9.txt")).touch()
-    for name, arguments in [
-        ("list_dir", {"DirectoryPath": "."}),
-        ("find_by_name", {"SearchDirectory": ".", "Pattern": "*.txt"}),
-    ]:
-        assert "caf\ufffd.txt" in await bench.text(name, **arguments)
-    assert "caf\ufffd.txt" in await bench.fault("list_dir", DirectoryPath="none")
-
-
-@pytest.fixture
-def tree(workspace: Path) -> Path:
-    for name in ("a.csv", "src/b.csv", "src/deep/c.CSV", "src/deep/d.py", ".git/e.csv", ".h/f.csv"):
-        path = workspace / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"name {name}\nneedle+ in {name}\n")
-    (workspace / "loop").symlink_to(".")
-    return workspace
-
-
-@pytest.mark.parametrize(
-    ("pattern", "depth", "names"),
-    [
-        ("*.csv", None, [".h/f.csv", "a.csv", "src/b.csv"]),
-        ("*.csv", 1, ["a.csv"]),
-        ("*.{csv,py}", None, [".h/f.csv", "a.csv", "src/b.csv", "src/deep/d.py"]),
-        ("src/**/*.py", None, ["src/deep/d.py"]),
-        ("src/*", None, ["src/b.csv", "src/deep/"]),
-        ("[ab].csv", None, ["a.csv", "src/b.csv"]),
-        ("?.py", None, ["src/deep/d.py"]),
-        ("deep", None, ["src/deep/"]),
-        ("loop", None, ["loop"]),
-    ],
-)
-async def test_names_are_found(
-    bench: Bench, tree: Path, pattern: str, depth: int | None, names: list[str]
-) -> None:
-    more = {} if depth is None else {"MaxDepth": depth}
-    text = await bench.text("find_by_name", SearchDirectory=".", Pattern=pattern, **more)
-    assert text.splitlines() == [f"{tree}/{name}" for name in names]
-
-
-async def test_nothing_is_found(bench: Bench, tree: Path) -> None:
-    text = await bench.text("find_by_name", SearchDirectory="src", Pattern="*.xyz")
-    assert text == f"Nothing below {tree}/src matches *.xyz."
-    text = await bench.text("grep_search", SearchPath="src", Query="absent")
-    assert text == f"No line in {tree}/src matches absent."
-
-
-async def test_too_much_is_found(bench: Bench, workspace: Path) -> None:
-    for n in range(MAX_FOUND + 1):
-        (workspace / f"{n}.txt").write_text("needle\n")
-    text = await bench.text("find_by_name", SearchDirectory=".", Pattern="*.txt")
-    assert len(text.splitlines()) == MAX_FOUND + 1
-    assert text.endswith(f"[more than {MAX_FOUND}; narrow the pattern or the folder]")
-    text = await bench.text("grep_search", SearchPath=".", Query="needle")
-    assert len(text.splitlines()) == MAX_MATCHES + 1
-    assert f"[more than {MAX_MATCHES} lines;" in text
-
-
-@pytest.mark.parametrize("pattern", ["[!a]*", "[^a]*"])
-def test_a_negated_class(pattern: str) -> None:
-    assert glob_pattern(pattern).fullmatch("b.txt")
-
-
-async def test_lines_are_found(bench: Bench, tree: Path) -> None:
-    text = await bench.text("grep_search", SearchPath=".", Query="needle+ in")
-    names = [".h/f.csv", "a.csv", "src/b.csv", "src/deep/c.CSV", "src/deep/d.py"]
-    assert sorted(text.splitlines()) == [f"{tree}/{name}:2: needle+ in {name}" for name in names]
-    text = await bench.text("grep_search", SearchPath="a.csv", Query="needle. in", IsRegex=True)
-    assert text == f"{tree}/a.csv:2: needle+ in a.csv"
-    text = await bench.text("grep_search", SearchPath="a.csv", Query="-e")
-    assert text.startswith("No line")
-
-
-async def test_long_lines_and_binary_files_do_not_flood(bench: Bench, workspace: Path) -> None:
-    (workspace / "wide.json").write_text("needle" + "x" * 3_000_000 + "\nneedle 2\n")
-    (workspace / "a.bin").write_bytes(b"\0needle\n")
-    text = await bench.text("grep_search", SearchPath=".", Query="needle")
-    wide, second = text.splitlines()
-    assert wide.endswith("xxx...")
-    assert len(wide) < 500
-    assert second == f"{workspace}/wide.json:2: needle 2"
-
-
-async def test_a_wrong_expression_is_a_fault(bench: Bench, tree: Path) -> None:
-    text = await bench.fault("grep_search", SearchPath=".", Query="(unclosed", IsRegex=True)
-    assert text.startswith("The search failed: ")

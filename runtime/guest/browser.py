@@ -171,10 +171,11 @@ class Browser:
         running, driver = self._running, self._driver
         self._running = self._driver = None
         self._has_ended = False
-        with anyio.move_on_after(self._config.limits.close_seconds, shield=True):
-            if running is not None:
-                with contextlib.suppress(PlaywrightError):  # it may be gone already
-                    await running.context.close()
-            if driver is not None:
+        seconds = self._config.limits.close_seconds
+        if running is not None:
+            with anyio.move_on_after(seconds, shield=True), contextlib.suppress(PlaywrightError):
+                await running.context.close()  # it may be gone already
+        if driver is not None:
+            with anyio.move_on_after(seconds, shield=True):
                 await driver.stop()
         await anyio.to_thread.run_sync(self._directories.discard)

@@ -163,9 +163,7 @@ class Tabs:
         """Close `tab`, also one that does not respond."""
         if len(self.all) == 1:
             await self._open()  # without any page Chromium may end
-        with anyio.move_on_after(self._limits.answer_seconds):
-            await tab.page.close()
-        self._forget(tab)
+        await self._drop(tab)
         await self.select(await self.active())
 
     async def replace(self, tab: Tab) -> Tab:
@@ -174,22 +172,14 @@ class Tabs:
         self.all.remove(fresh)
         self.all.insert(self.all.index(tab), fresh)
         self._active = fresh
-        with anyio.move_on_after(self._limits.answer_seconds):
-            await tab.page.close()
-        self._forget(tab)
+        await self._drop(tab)
         return fresh
 
     async def complete(self, seconds: float) -> None:
         """Wait for tabs that Chromium is about to open."""
-        browser = self._context.browser
-        if browser is None:
-            return
-        if self._devtools is None:
-            self._devtools = await browser.new_browser_cdp_session()
-        targets = (await self._devtools.send("Target.getTargets"))["targetInfos"]
-        count = sum(target["type"] == "page" for target in targets)
         with anyio.move_on_after(seconds):
-            while len(self.all) < min(count, self._limits.tabs):
+            count = min(await self._count(), self._limits.tabs)
+            while len(self.all) < count:
                 await self._changed.wait()
 
     def at(self, index: int) -> Tab:
@@ -197,6 +187,21 @@ class Tabs:
         if not 0 <= index < len(self.all):
             raise ToolFault(f"There is no tab {index}; there are {len(self.all)}, from 0.")
         return self.all[index]
+
+    async def _count(self) -> int:
+        """How many tabs Chromium has, those included that Playwright does not know yet."""
+        browser = self._context.browser
+        if self._devtools is None and browser is not None:
+            self._devtools = await browser.new_browser_cdp_session()
+        if self._devtools is None:
+            return 0
+        targets = (await self._devtools.send("Target.getTargets"))["targetInfos"]
+        return sum(target["type"] == "page" for target in targets)
+
+    async def _drop(self, tab: Tab) -> None:
+        with anyio.move_on_after(self._limits.answer_seconds):
+            await _close(tab.page)
+        self._forget(tab)
 
     async def _open(self) -> Tab:
         self._is_opening = True
@@ -231,13 +236,12 @@ class Tabs:
     def _opened(self, page: Page) -> Coroutine[Any, Any, None] | None:
         if len(self.all) >= self._limits.tabs:
             self._notices.add("The page tried to open one more tab than there may be.")
-            return page.close()
+            return _close(page)
         tab = self._adopt(page)
         if self._is_opening:
             return None
         if self._notices.is_acting:
             self._active = tab
-            self._notices.add("A new tab opened; it is the active one now.")
         else:
             self._notices.add(f"A page opened tab {self.all.index(tab)} by itself.")
         return None
@@ -262,3 +266,8 @@ class Tabs:
         self._notices.add(told)
         with contextlib.suppress(PlaywrightError):  # the page may have gone meanwhile
             await dialog.accept(dialog.default_value)
+
+
+async def _close(page: Page) -> None:
+    with contextlib.suppress(PlaywrightError):  # it may have closed itself
+        await page.close()

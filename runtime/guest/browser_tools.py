@@ -200,7 +200,7 @@ class _Calls:
                 case "list":
                     return text_result(turn.brief(await _list(turn)))
                 case "new":
-                    turn.tab = await turn.tabs.new()
+                    await turn.new_tab()
                     line = await turn.open(address) if address else "Opened a tab."
                 case "select":
                     await turn.tabs.select(_chosen(turn, arguments))
@@ -222,7 +222,7 @@ class _Calls:
             if not turn.downloads.has_begun:
                 line = f"Clicked {name}, but no download began."
                 return text_result(await turn.report(line), is_error=True)
-            line = f"Clicked {name}. {await turn.downloads.keep(arguments.get('path'))}"
+            line = f"Clicked {name}. {await turn.keep(arguments.get('path'))}"
             return text_result(await turn.report(line))
 
 

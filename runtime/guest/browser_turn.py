@@ -65,6 +65,7 @@ class Turn:
         self._workspace = running.workspace
         self._traffic = traffic
         self._notices = notices
+        self._known = set(running.tabs.all)
 
     async def open(self, address: Address) -> str:
         """Go to `address` and wait until it can be read. Raises `ToolFault` when it cannot."""
@@ -89,8 +90,15 @@ class Turn:
             can_go = await self.tab.can_go_back()
         if not can_go:
             raise ToolFault("There is no page to go back to in this tab.")
-        seconds = self.limits.navigation_seconds
-        await self.tab.page.go_back(wait_until="commit", timeout=seconds * 1000)
+        milliseconds = self.limits.navigation_seconds * 1000
+        try:
+            await self.tab.page.go_back(wait_until="commit", timeout=milliseconds)
+        except PlaywrightError as error:
+            if self.tab.has_crashed or is_closed(error.message):
+                raise
+            await self.tab.stop(self.limits.stop_seconds)
+            text = of_navigation(error.message, host="Its server", shown="The page before")
+            raise ToolFault(text) from error
         await self._arrive()
         await self._quiet()
 
@@ -131,8 +139,10 @@ class Turn:
     async def report(self, line: str, *, start_line: int = 1) -> str:
         """`line` and the state of the page; a download that began is kept first."""
         if self.downloads.has_begun:
-            line = f"{line} {await self.downloads.keep(None)}"
+            line = f"{line} {await self.keep(None)}"
         self.tab = await self.tabs.active()
+        if self.tab not in self._known:
+            self._notices.add("A new tab opened; it is the active one now.")
         state = await describe(
             self.tabs, self.tab, self._notices, self.limits, start_line=start_line
         )
@@ -141,6 +151,19 @@ class Turn:
     def brief(self, line: str) -> str:
         """`line` and what happened besides, without the state of the page."""
         return "\n".join([line, *(f"Note: {notice}" for notice in self._notices.take())])
+
+    async def keep(self, path: str | None) -> str:
+        """Store the download that began. A blank tab that was opened only for it is closed."""
+        stored = await self.downloads.keep(path)
+        tab = await self.tabs.active()
+        if tab not in self._known and tab.page.url == "about:blank":
+            await self.tabs.close(tab)
+        return stored
+
+    async def new_tab(self) -> None:
+        """Open a blank tab to act on. Raises `ToolFault` at the limit."""
+        self.tab = await self.tabs.new()
+        self._known.add(self.tab)
 
     async def _go(self, address: Address) -> Response | None:
         seconds, page = self.limits.navigation_seconds, self.tab.page
@@ -186,9 +209,12 @@ class Turn:
     async def _arrive(self) -> None:
         """Wait for the document, then a while for its pictures."""
         page, limits = self.tab.page, self.limits
-        with anyio.move_on_after(limits.navigation_seconds):
+        with anyio.move_on_after(limits.navigation_seconds) as scope:
             while self._traffic.is_navigating(page):
                 await self._traffic.change()
+        if scope.cancelled_caught:
+            self._notices.add("The page that comes next has not answered yet.")
+            return
         try:
             await page.wait_for_load_state(
                 "domcontentloaded", timeout=limits.navigation_seconds * 1000

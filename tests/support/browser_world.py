@@ -229,7 +229,7 @@ async def _no_one(text: str) -> None:
     return None
 
 
-CHROMIUM_ITSELF = re.compile(r"^(?!.*--type=).*--remote-debugging-pipe", re.DOTALL)
+CHROMIUM_ITSELF = re.compile(r"^(?!/bin/sh)(?!.*--type=).*--remote-debugging-pipe", re.DOTALL)
 RENDERER = re.compile("--type=renderer")
 DRIVER = re.compile("run-driver")
 

@@ -27,6 +27,7 @@ from tests.support.browser_world import (
     needs_chromium,
     processes,
     ref_of,
+    running_site,
 )
 
 pytestmark = [pytest.mark.anyio, needs_chromium]
@@ -219,6 +220,29 @@ async def test_calls_at_the_same_time_take_turns(own: World) -> None:
         for number in range(4):
             tasks.start_soon(visit, number)
     assert all(f'heading "page {number}"' in text for number, text in texts.items())
+
+
+async def test_the_proxy_gets_everything_but_loopback(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.add("/workspace/a.html", "<h1>file</h1>")
+    async with running_site() as proxy, running_site() as site:
+        proxy.pages["http://site.example/"] = "<h1>by proxy</h1>"
+        site.pages["/"] = "<h1>direct</h1>"
+        config = replace(browser_config(tmp_path, workspace), proxy_server=proxy.url)
+        tools = build_browser_tools(config)
+        navigate = tools.tools["browser_navigate"]
+        try:
+            result = await navigate({"url": "http://site.example/"}, _no_one)
+            assert 'heading "by proxy"' in result.text
+            for host in ("127.0.0.1", "localhost"):
+                result = await navigate({"url": f"http://{host}:{site.port}/"}, _no_one)
+                assert 'heading "direct"' in result.text
+            assert 'heading "file"' in (await navigate({"url": "a.html"}, _no_one)).text
+            with pytest.raises(ToolFault, match="network rules of this sandbox do not allow it"):
+                await navigate({"url": "https://site.example/"}, _no_one)
+        finally:
+            await tools.close()
+    assert not any("workspace.sandlot" in path for path in proxy.seen)
 
 
 async def test_a_missing_browser_is_told(tmp_path: Path) -> None:

@@ -149,7 +149,11 @@ def _usable_image(name: str | None) -> str:
         raise SandboxUnavailable(
             f"The sandbox image {name} is not there. Build it: `sandlot image build`."
         )
-    if found.protocol is not None and found.protocol != PROTOCOL_VERSION:
+    if found.protocol is None:
+        raise SandboxUnavailable(
+            f"The image {name} is not a sandbox image of Sandlot. Build one: `sandlot image build`."
+        )
+    if found.protocol != PROTOCOL_VERSION:
         raise SandboxUnavailable(
             f"The sandbox image {name} speaks guest protocol {found.protocol}, this controller "
             f"{PROTOCOL_VERSION}. Build the image again: `sandlot image build`."

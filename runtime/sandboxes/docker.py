@@ -15,7 +15,7 @@ import anyio.to_thread
 import docker
 import docker.errors
 
-from runtime.errors import SandboxFault, SandboxUnavailable
+from runtime.errors import SandboxFault, SandboxUnavailable, SandlotError
 from runtime.sandboxes.docker_connection import api_client, translated
 from runtime.sandboxes.docker_plan import (
     LABEL,
@@ -58,7 +58,11 @@ class DockerProvider:
         """Make the workspace and the container, compare, start. Raises as the port says."""
         workspace = await self._workspace(spec.environment_id, spec.settings)
         config = container_config(spec, workspace, self._install_id, self._seccomp)
-        await self._call(partial(_create_and_start, config=config, spec=spec))
+        try:
+            await self._call(partial(_create_and_start, config=config, spec=spec))
+        except SandlotError:
+            await self._unmount(spec.environment_id)
+            raise
 
     async def state(self, sandbox_id: str) -> SandboxState | None:
         """What Docker says of the container."""
@@ -78,6 +82,9 @@ class DockerProvider:
         except Missing:
             return
         environment_id = found["Config"]["Labels"].get(f"{LABEL}.environment", "")
+        await self._unmount(environment_id)
+
+    async def _unmount(self, environment_id: str) -> None:
         if self._workspaces is not None and environment_id:
             unmount = partial(self._workspaces.unmount, environment_id)
             await anyio.to_thread.run_sync(unmount, limiter=self._limiter)

@@ -94,7 +94,7 @@ def _connected(process: subprocess.Popen[bytes], folder: StateFolder) -> Client:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         running = running_controller_on(folder)
-        if running is not None:
+        if running is not None and running.pid == process.pid:
             return Client(running.url, find_key(folder, {}))
         time.sleep(0.05)
     raise AssertionError((folder.path / "test.log").read_text(encoding="utf-8"))

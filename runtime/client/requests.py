@@ -18,11 +18,16 @@ class CreateParams(TypedDict, total=False):
     """The task: a text, a content part, or a list of content parts or steps."""
     contents: Any
     """Guide-style for `input`: texts, or `{role, parts}` objects."""
+    messages: list[dict[str, Any]]
+    """Chat-style for `input`: `{role, content}` objects."""
     environment: str | dict[str, Any]
     """`remote` for a new one, the id of one to go on in, or an object with sources."""
     previous_interaction_id: str
     session_id: str
+    """The session to go on in; with it, `contents` is enough."""
     session_config: dict[str, Any]
+    """Opens a session: `{"ttl": "3600s"}`."""
+    schemaVersion: str
     system_instruction: str
     tools: list[dict[str, Any]]
     generation_config: dict[str, Any]
@@ -40,7 +45,7 @@ def create_body(params: dict[str, Any], *, stream: bool) -> dict[str, Any]:
     """The JSON body of `POST /v1/interactions`."""
     body = {_RENAMED.get(name, name): value for name, value in params.items() if value is not None}
     if "contents" in params:
-        body["input"] = _input(params["contents"])
+        body.update(_said(body.pop("input", None)))
     if "agent" in body and "model" in body:
         config = body.get("agent_config") or {"type": "antigravity"}
         body["agent_config"] = {**config, "model": body.pop("model")}
@@ -51,30 +56,36 @@ def create_body(params: dict[str, Any], *, stream: bool) -> dict[str, Any]:
     return body
 
 
-def _input(contents: Any) -> Any:
+def _said(contents: Any) -> dict[str, Any]:
+    """`contents` as input; what holds more than text is left to the controller to read."""
     if not isinstance(contents, list):
-        return contents
-    return [_input_part(part) for part in contents]
+        return {"input" if isinstance(contents, str) else "contents": contents}
+    try:
+        return {"input": [_input_part(part) for part in contents]}
+    except _NotPlain:
+        return {"contents": contents}
+
+
+class _NotPlain(Exception):
+    """A part is not text and not in the wire's form."""
 
 
 def _input_part(part: Any) -> Any:
     match part:
-        case str(text):
-            return {"type": "text", "text": text}
         case {"role": role, "parts": list(parts)}:
             kind = "model_output" if role == "model" else "user_input"
             return {"type": kind, "content": [_content(piece) for piece in parts]}
         case _:
-            return part
+            return _content(part)
 
 
 def _content(piece: Any) -> Any:
     match piece:
         case str(text):
             return {"type": "text", "text": text}
-        case {"text": str(text)} if "type" not in piece:
-            return {"type": "text", "text": text}
-        case {"inlineData": {"data": data, "mimeType": mime}}:
-            return {"type": "image", "data": data, "mime_type": mime}
-        case _:
+        case {"type": str()}:
             return piece
+        case {"text": str(text)} if len(piece) == 1:
+            return {"type": "text", "text": text}
+        case _:
+            raise _NotPlain

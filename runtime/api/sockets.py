@@ -1,5 +1,171 @@
-"""WebSockets."""
+"""WebSockets to an environment: a terminal, and a command with its own streams.
 
-from fastapi import APIRouter
+From the client come binary frames (keys, or input of the command) and the JSON texts
+`{"resize": [rows, columns]}` and `{"eof": true}`; `exec` wants `{"argv": [...], "cwd": null}`
+first. To the client go binary frames, of `exec` with a first byte 1 for output and 2 for errors,
+and at the end `{"exit_status": n}` or `{"error": {"code", "message"}}`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import anyio
+from anyio.abc import SocketStream
+from fastapi import APIRouter, Query, WebSocket
+from starlette.types import Message
+from starlette.websockets import WebSocketDisconnect
+
+from runtime.api.environments import EnvironmentsDep
+from runtime.controller.environments import EnvironmentService
+from runtime.errors import InvalidRequest, SandboxLost, SandlotError
+from runtime.schema.conversation import Piece, PieceError, PieceKind, PieceReader, size_piece
 
 router = APIRouter(tags=["environments"])
+
+MAX_SIDE = 2000
+FIRST_MESSAGE_SECONDS = 30.0
+_READ_BYTES = 65536
+_CHANNELS = {PieceKind.OUTPUT: b"\x01", PieceKind.ERRORS: b"\x02"}
+
+
+@router.websocket("/environments/{environment_id}/terminal")
+async def open_terminal(
+    websocket: WebSocket,
+    environment_id: str,
+    services: EnvironmentsDep,
+    rows: Annotated[int, Query(ge=1, le=MAX_SIDE)] = 24,
+    cols: Annotated[int, Query(ge=1, le=MAX_SIDE)] = 80,
+    term: str = "",
+) -> None:
+    """A shell in the environment's sandbox."""
+    await services.environments.get(environment_id)
+    await websocket.accept()
+    arguments = {"rows": rows, "cols": cols, "term": term[:40]}
+    await _converse(
+        websocket, services.environments, environment_id, "terminal", arguments, tagged=False
+    )
+
+
+@router.websocket("/environments/{environment_id}/exec")
+async def execute(websocket: WebSocket, environment_id: str, services: EnvironmentsDep) -> None:
+    """One command in the environment's sandbox."""
+    await services.environments.get(environment_id)
+    await websocket.accept()
+    try:
+        arguments = await _command(websocket)
+    except InvalidRequest as error:
+        await _end(websocket, error)
+        return
+    await _converse(
+        websocket, services.environments, environment_id, "exec", arguments, tagged=True
+    )
+
+
+async def _command(websocket: WebSocket) -> dict[str, Any]:
+    try:
+        with anyio.fail_after(FIRST_MESSAGE_SECONDS):
+            asked = json.loads(await websocket.receive_text())
+    except (ValueError, KeyError, TimeoutError) as error:
+        raise InvalidRequest('The first message must be {"argv": [...], "cwd": null}.') from error
+    match asked:
+        case {"argv": [str(), *_] as argv, **rest} if all(isinstance(one, str) for one in argv):
+            return {"argv": argv, "cwd": rest.get("cwd")}
+        case _:
+            raise InvalidRequest("argv: must be a list of strings with at least one.")
+
+
+async def _converse(
+    websocket: WebSocket,
+    environments: EnvironmentService,
+    environment_id: str,
+    operation: str,
+    arguments: dict[str, Any],
+    *,
+    tagged: bool,
+) -> None:
+    try:
+        async with environments.converse(environment_id, operation, arguments) as (_, stream):
+            status = await _exchange(websocket, stream, tagged=tagged)
+    except SandlotError as error:
+        await _end(websocket, error)
+        return
+    if status is not None:
+        await websocket.send_text(json.dumps({"exit_status": status}))
+        await websocket.close()
+
+
+async def _exchange(websocket: WebSocket, stream: SocketStream, *, tagged: bool) -> int | None:
+    """Pass both directions on; the exit status, or None when the client went away."""
+    status: int | None = None
+    lost = False
+
+    async def from_guest() -> None:
+        nonlocal status, lost
+        try:
+            status = await _pass_output(websocket, stream, tagged=tagged)
+        except (anyio.EndOfStream, anyio.BrokenResourceError, PieceError):
+            lost = True
+        except WebSocketDisconnect:
+            pass  # nobody is left to tell; leaving ends the command
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(from_guest)
+        await _pass_input(websocket, stream)
+        tasks.cancel_scope.cancel()
+    if lost:
+        raise SandboxLost("The sandbox went away.")
+    return status
+
+
+async def _pass_output(websocket: WebSocket, stream: SocketStream, *, tagged: bool) -> int:
+    reader = PieceReader()
+    while True:
+        for piece in reader.feed(await stream.receive(_READ_BYTES)):
+            if piece.kind is PieceKind.STATUS:
+                return int(piece.data)
+            if piece.kind in _CHANNELS:
+                tag = _CHANNELS[piece.kind] if tagged else b""
+                await websocket.send_bytes(tag + piece.data)
+
+
+async def _pass_input(websocket: WebSocket, stream: SocketStream) -> None:
+    while True:
+        message = await websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        piece = _piece_of(message)
+        if piece is None:
+            continue
+        try:
+            await stream.send(piece.encode())
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await anyio.sleep_forever()  # the other direction learns why and ends this
+
+
+def _piece_of(message: Message) -> Piece | None:
+    data = message.get("bytes")
+    if data is not None:
+        return Piece(PieceKind.INPUT, data)
+    try:
+        said = json.loads(message.get("text") or "")
+    except ValueError:
+        return None
+    match said:
+        case {"resize": [int(rows), int(columns)]} if 0 < rows <= MAX_SIDE >= columns > 0:
+            return size_piece(rows, columns)
+        case {"eof": True}:
+            return Piece(PieceKind.END)
+        case _:
+            return None
+
+
+async def _end(websocket: WebSocket, error: SandlotError) -> None:
+    fault = {"error": {"code": error.code, "message": error.message}}
+    try:
+        await websocket.send_text(json.dumps(fault))
+        await websocket.close(1011, error.code)
+    except (WebSocketDisconnect, RuntimeError):
+        return  # the client was faster

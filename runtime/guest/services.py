@@ -13,9 +13,11 @@ import anyio
 from runtime.guest.channel import Ends
 from runtime.guest.hands import Hands, HandsConfig
 from runtime.guest.page_files import PageFiles, WorkspaceLine
+from runtime.guest.paths import Paths
 from runtime.guest.service import Offer, Operation, Service, StreamOperation
 from runtime.guest.streams import FileStreams
 from runtime.guest.surroundings import find_surroundings
+from runtime.guest.terminal import Terminals
 from runtime.guest.tree import FileOperations, Tree
 
 INTERPRETER = os.environ.get("SANDLOT_PYTHON", "/usr/bin/python3")
@@ -71,7 +73,9 @@ async def _serve_hands(ends: Ends) -> None:
     config = HandsConfig(WORKSPACE, runtime_dir, base_variables(WORKSPACE, home), INTERPRETER)
     async with Hands(config) as hands:
         await hands.kernel.start()
-        await Service(Offer(hands.tools, operations(hands), streams())).serve(ends)
+        terminals = Terminals(Paths(WORKSPACE, home), config.variables)
+        offer = Offer(hands.tools, operations(hands, terminals), streams(terminals))
+        await Service(offer).serve(ends)
 
 
 def make_home(home: Path) -> None:
@@ -96,11 +100,12 @@ def base_variables(workspace: Path, home: Path) -> dict[str, str]:
     }
 
 
-def operations(hands: Hands) -> dict[str, Operation]:
+def operations(hands: Hands, terminals: Terminals) -> dict[str, Operation]:
     """What the supervisor asks of the hands beside tools."""
 
     async def configure(arguments: dict[str, Any]) -> Any:
         hands.configure(arguments["variables"])
+        terminals.set_variables(arguments["variables"])
 
     async def surroundings(arguments: dict[str, Any]) -> Any:
         return find_surroundings(WORKSPACE)
@@ -119,7 +124,7 @@ def operations(hands: Hands) -> dict[str, Operation]:
     }
 
 
-def streams() -> dict[str, StreamOperation]:
+def streams(terminals: Terminals) -> dict[str, StreamOperation]:
     """The byte streams that the hands fill or read."""
     files = FileStreams(Tree(WORKSPACE))
     return {
@@ -127,4 +132,6 @@ def streams() -> dict[str, StreamOperation]:
         "write_file": files.write_file,
         "read_tar": files.read_tar,
         "extract_tar": files.extract_tar,
+        "terminal": terminals.terminal,
+        "exec": terminals.execute,
     }

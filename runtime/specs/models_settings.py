@@ -21,10 +21,9 @@ def models_mistakes(document: Document, models: ModelsSettings) -> Iterator[Mist
     for name, provider in models.providers.items():
         yield from _provider(document, name, provider)
     problems: dict[Loc, str | None] = {
-        ("models", "aliases", name): _target_problem(target, models)
-        for name, target in models.aliases.items()
+        ("models", "aliases", name): _alias_problem(name, models) for name in models.aliases
     }
-    problems["models", "default"] = _default_problem(models)
+    problems["models", "default"] = _problem(models.default, models) if models.default else None
     yield from (document.mistake(loc, problem) for loc, problem in problems.items() if problem)
 
 
@@ -46,20 +45,23 @@ def _provider(document: Document, name: str, provider: ProviderSettings) -> Iter
         yield document.mistake((*loc, "base_url"), message)
 
 
-def _default_problem(models: ModelsSettings) -> str | None:
-    default = models.default
-    if default is None or default in models.aliases:
+def _alias_problem(name: str, models: ModelsSettings) -> str | None:
+    chain = [name]
+    while (target := models.aliases[chain[-1]]) in models.aliases:
+        chain.append(target)
+        if target in chain[:-1]:
+            return f"leads to no model: {' -> '.join(chain)}"
+    return _problem(models.aliases[name], models)
+
+
+def _problem(target: str, models: ModelsSettings) -> str | None:
+    """What is wrong with the name of a model: an alias, or `provider/name`."""
+    if target in models.aliases:
         return None
-    if "/" not in default:
-        hint = did_you_mean(default, models.aliases)
-        return f"`{default}` is neither an alias nor `provider/name`; of the aliases, {hint}"
-    return _target_problem(default, models)
-
-
-def _target_problem(target: str, models: ModelsSettings) -> str | None:
     provider, slash, name = target.partition("/")
     if not slash or not provider or not name:
-        return f"`{target}` is not of the form `provider/name`"
+        hint = f"; of the aliases, {did_you_mean(target, models.aliases)}"
+        return f"`{target}` is neither an alias nor `provider/name`" + hint * bool(models.aliases)
     known = _ALWAYS | models.providers.keys()
     if provider not in known:
         return f"there is no provider `{provider}`; {did_you_mean(provider, known)}"

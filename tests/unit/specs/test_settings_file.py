@@ -103,8 +103,21 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 "2:12: models.default: `fast` is neither an alias nor `provider/name`; "
                 "of the aliases, did you mean `fasst`?",
                 "4:12: models.aliases.fasst: there is no provider `gogle`; did you mean `google`?",
-                "5:8: models.aliases.b: `google` is not of the form `provider/name`",
+                "5:8: models.aliases.b: `google` is neither an alias nor `provider/name`; "
+                "of the aliases, known are b, fasst",
             ],
+        ),
+        (
+            "models:\n  aliases: {a: b, b: c, c: b, d: google/x, e: d}\n",
+            [
+                "2:16: models.aliases.a: leads to no model: a -> b -> c -> b",
+                "2:22: models.aliases.b: leads to no model: b -> c -> b",
+                "2:28: models.aliases.c: leads to no model: c -> b -> c",
+            ],
+        ),
+        (
+            "models: {default: fast}\n",
+            ["1:19: models.default: `fast` is neither an alias nor `provider/name`"],
         ),
         (
             "models:\n  providers:\n    google:\n      api_key: ${env:NO_SUCH}\n",

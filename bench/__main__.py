@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench import calls, cold, files, memory, tour
+from bench import browser, calls, cold, files, memory, tour
 from bench.document import encode
 from bench.failures import NotMeasured
 from bench.figures import Figure, Missing, Report
@@ -35,6 +35,7 @@ class Measurement:
 MEASUREMENTS = (
     Measurement(("cold",), cold.measure),
     Measurement(("cell", "bash"), calls.measure),
+    Measurement(("page",), browser.measure),
     Measurement(("memory",), memory.measure),
     Measurement(("upload", "download", "growth"), files.measure),
     Measurement(("tour",), tour.measure),

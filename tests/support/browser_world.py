@@ -31,11 +31,11 @@ needs_chromium = pytest.mark.skipif(
 )
 
 LIMITS = BrowserLimits(
-    navigation_seconds=2,
+    navigation_seconds=4,
     load_seconds=1,
-    action_seconds=1,
-    settle_seconds=1,
-    answer_seconds=3,
+    action_seconds=2,
+    settle_seconds=3,
+    answer_seconds=5,
     download_start_seconds=1,
     download_seconds=10,
     download_bytes=2_000_000,

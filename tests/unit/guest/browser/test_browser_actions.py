@@ -36,7 +36,7 @@ async def test_what_a_click_renders_later_by_request_is_in_the_snapshot(world: W
 
 async def test_a_click_on_a_link_waits_for_the_page_behind_it(world: World) -> None:
     # Longer than an element may take to be clicked on.
-    world.site.pages["/slow"] = Answer("<h1>slow page</h1>", delay_seconds=1.5)
+    world.site.pages["/slow"] = Answer("<h1>slow page</h1>", delay_seconds=2.5)
     text = await world.open("/", "<a href='/slow'>Go</a>")
     after = await world.call("click", ref=ref_of(text, 'link "Go"'))
     assert f"Page: {world.site.url}/slow" in after

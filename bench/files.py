@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import subprocess
 import sys
 import time
@@ -12,10 +11,10 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bench.failures import NotMeasured
 from bench.figures import Figure, Floor, Target
+from bench.processes import ProcessCost
 from bench.samples import Samples
 from bench.world import World
 from runtime.client import Client
@@ -25,46 +24,102 @@ MIB = 1024**2
 SPEED = Target("value", 200.0, at_least=True)
 GROWTH = Target("value", 32.0)
 """In MiB: an eighth of the file, and no part of it; it must not grow with the file."""
-_NAME = "file.bin"
+_NAME = "/workspace/file.bin"
 _STOP_SECONDS = 30
+_FLOOR = "the same bytes by the same client to and from a bare starlette server that keeps nothing"
 
 
 @dataclass(slots=True)
-class _Speeds:
-    """MiB/s in each round."""
+class Way:
+    """What one direction took, in each round."""
 
-    upload: list[float] = field(default_factory=list[float])
-    download: list[float] = field(default_factory=list[float])
+    seconds: list[float] = field(default_factory=list[float])
+    cpu: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    """CPU seconds of each process."""
+
+    def speed(self, mib: float) -> Samples:
+        """MiB/s."""
+        return Samples(tuple(mib / seconds for seconds in self.seconds))
+
+    def work(self, mib: float) -> dict[str, float]:
+        """CPU seconds for each GiB, by process."""
+        return {
+            f"{name} CPU s per GiB": Samples(tuple(values)).median * 1024 / mib
+            for name, values in self.cpu.items()
+        }
+
+
+class Transfers:
+    """Sends one file up and down by one client, and keeps how long that took."""
+
+    def __init__(self, client: Client, source: Path, costs: dict[str, ProcessCost]) -> None:
+        self.up, self.down = Way(), Way()
+        self._files = client.environments.files
+        self._source = source
+        self._back = source.with_name("back")
+        self._size = source.stat().st_size
+        self._costs = costs
+
+    def round(self, environment: str) -> None:
+        """Once up and once down. Raises `NotMeasured` when bytes are missing."""
+        self._time(self.up, lambda: self._upload(environment))
+        self._time(self.down, lambda: self._download(environment))
+
+    def check(self) -> None:
+        """Raises `NotMeasured` when what came back last is not what was sent."""
+        sums = [hashlib.sha256(path.read_bytes()).digest() for path in (self._source, self._back)]
+        if sums[0] != sums[1]:
+            raise NotMeasured("The file that came back is not the file that was sent.")
+
+    def _time(self, way: Way, work: Callable[[], None]) -> None:
+        before = {name: cost.cpu_seconds() for name, cost in self._costs.items()}
+        started = time.perf_counter()
+        work()
+        way.seconds.append(time.perf_counter() - started)
+        for name, cost in self._costs.items():
+            way.cpu.setdefault(name, []).append(cost.cpu_seconds() - before[name])
+
+    def _upload(self, environment: str) -> None:
+        (written,) = self._files.upload(environment, _NAME, self._source, overwrite=True)
+        if written.size_bytes != self._size:
+            raise NotMeasured(f"Of {self._size} bytes {written.size_bytes} were taken.")
+
+    def _download(self, environment: str) -> None:
+        received = self._files.download(environment, _NAME, self._back)
+        if received != self._size:
+            raise NotMeasured(f"Of {self._size} bytes {received} came back.")
 
 
 def measure(world: World) -> list[Figure]:
-    """Three figures."""
-    size = world.rounds(256, 64) * MIB
-    folder = world.folder_of("files")
-    source = folder / "source"
-    _fill(source, size)
-    ours, bare = _Speeds(), _Speeds()
-    with world.controller("files") as controller, loopback(size) as bare_server:
+    """Three figures. A first transfer is not counted."""
+    mib = world.rounds(256, 64)
+    source = world.folder_of("files") / "source"
+    fill(source, mib)
+    with world.controller("files") as controller, loopback(mib * MIB) as bare_server:
         environment = _new_environment(controller)
-        _transfer(controller.client, environment, source, _Speeds())
-        memory = ProcessMemory(controller.process.pid)
-        memory.forget_peak()
+        cost = ProcessCost(controller.process.pid)
+        ours = {"client": ProcessCost(os.getpid()), "controller": cost}
+        Transfers(controller.client, source, {}).round(environment)
+        bare, real = Transfers(bare_server, source, {}), Transfers(controller.client, source, ours)
+        cost.forget_peak()
         for _ in range(world.rounds(5, 2)):
-            _transfer(bare_server, environment, source, bare)
-            _transfer(controller.client, environment, source, ours)
-            world.say(f"files: up {ours.upload[-1]:.0f}, down {ours.download[-1]:.0f} MiB/s")
-        growth = memory.growth() / MIB
-        _compare(controller.client, environment, source)
+            bare.round(environment)
+            real.round(environment)
+            up, down = (mib / way.seconds[-1] for way in (real.up, real.down))
+            world.say(f"files: up {up:.0f}, down {down:.0f} MiB/s")
+        growth = cost.growth() / MIB
+        real.check()
     return [
-        _speed("upload", "into", ours.upload, bare.upload, size),
-        _speed("download", "out of", ours.download, bare.download, size),
-        _growth(growth, size),
+        _speed("upload", "into", (real.up, bare.up), mib),
+        _speed("download", "out of", (real.down, bare.down), mib),
+        _growth(growth, mib),
     ]
 
 
-def _fill(path: Path, size: int) -> None:
+def fill(path: Path, mib: int) -> None:
+    """Write a file of random bytes."""
     with path.open("wb") as file:
-        for _ in range(size // MIB):
+        for _ in range(mib):
             file.write(os.urandom(MIB))
 
 
@@ -73,39 +128,6 @@ def _new_environment(controller: RunningController) -> str:
     if run.status != "completed" or run.environment_id is None:
         raise NotMeasured(f"The interaction ended as {run.status}: {run.errors}")
     return run.environment_id
-
-
-def _transfer(client: Client, environment: str, source: Path, speeds: _Speeds) -> None:
-    files, size = client.environments.files, source.stat().st_size
-    back = source.with_name("back")
-
-    def up() -> None:
-        (written,) = files.upload(environment, _NAME, source, overwrite=True)
-        if written.size_bytes != size:
-            raise NotMeasured(f"Of {size} bytes {written.size_bytes} were taken.")
-
-    def down() -> None:
-        received = files.download(environment, _NAME, back)
-        if received != size:
-            raise NotMeasured(f"Of {size} bytes {received} came back.")
-
-    speeds.upload.append(size / MIB / _seconds(up))
-    speeds.download.append(size / MIB / _seconds(down))
-    back.unlink()
-
-
-def _seconds(work: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def _compare(client: Client, environment: str, source: Path) -> None:
-    back = source.with_name("back")
-    client.environments.files.download(environment, _NAME, back)
-    sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (source, back)]
-    if sums[0] != sums[1]:
-        raise NotMeasured("The file that came back is not the file that was sent.")
 
 
 @contextmanager
@@ -123,50 +145,24 @@ def loopback(size: int) -> Generator[Client]:
             process.wait(timeout=_STOP_SECONDS)
 
 
-class ProcessMemory:
-    """The resident memory of a process and its peak, as Linux counts them."""
-
-    def __init__(self, pid: int) -> None:
-        self._folder = Path("/proc") / str(pid)
-        self._before = 0
-
-    def forget_peak(self) -> None:
-        """Count from here."""
-        (self._folder / "clear_refs").write_text("5", encoding="ascii")
-        self._before = self._read("VmRSS")
-
-    def growth(self) -> int:
-        """By how many bytes it was greater at its peak than when counting began."""
-        return self._read("VmHWM") - self._before
-
-    def _read(self, name: str) -> int:
-        status = (self._folder / "status").read_text(encoding="utf-8")
-        found = re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
-        if found is None:
-            raise NotMeasured(f"This kernel does not tell {name} of a process.")
-        return int(found[1]) * 1024
-
-
-def _speed(name: str, way: str, ours: list[float], bare: list[float], size: int) -> Figure:
+def _speed(name: str, word: str, ways: tuple[Way, Way], mib: int) -> Figure:
+    real, bare = ways
     return Figure(
         name=name,
-        what=f"a file of {size // MIB} MiB {way} an environment through the API, by runtime.client",
+        what=f"a file of {mib} MiB {word} an environment through the API, by runtime.client",
         unit="MiB/s",
-        measured=Samples(tuple(ours)),
-        floor=Floor(
-            "the same bytes by the same client to and from a bare starlette server that keeps "
-            "nothing",
-            Samples(tuple(bare)),
-        ),
+        measured=real.speed(mib),
+        floor=Floor(_FLOOR, bare.speed(mib)),
         target=SPEED,
+        details=real.work(mib),
     )
 
 
-def _growth(growth: float, size: int) -> Figure:
+def _growth(growth: float, mib: int) -> Figure:
     return Figure(
         name="growth",
-        what=f"how much more memory the controller had at its peak in these transfers of "
-        f"{size // MIB} MiB than after a first one",
+        what=f"how much more memory the controller had at its peak in these transfers of {mib} MiB "
+        "than after a first one",
         unit="MiB",
         measured=Samples((growth,)),
         target=GROWTH,

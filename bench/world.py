@@ -24,6 +24,11 @@ class World:
     containers: Containers
     quick: bool
 
+    @property
+    def config(self) -> str:
+        """A `sandlot.yaml` that names the image: a change of the code meanwhile has no effect."""
+        return f"sandbox:\n  image: {self.image}\n"
+
     def rounds(self, many: int, few: int) -> int:
         """How often to measure."""
         return few if self.quick else many
@@ -41,8 +46,7 @@ class World:
     @contextmanager
     def controller(self, name: str) -> Generator[RunningController]:
         """A controller of its own with the default limits, in a process of its own."""
-        config = f"sandbox:\n  image: {self.image}\n"
-        with running_controller(self.folder_of(name) / "state", config) as controller:
+        with running_controller(self.folder_of(name) / "state", self.config) as controller:
             yield controller
 
 

@@ -51,9 +51,9 @@ def raw_kernel() -> Generator[BlockingKernelClient]:
             manager.shutdown_kernel(now=True)
 
 
-def run_cell(client: BlockingKernelClient) -> None:
-    """Run the trivial cell; returns when its result, its end and its reply have come."""
-    request = client.execute(CELL, allow_stdin=False)
+def run_cell(client: BlockingKernelClient, code: str = CELL) -> None:
+    """Run a cell that gives `RESULT`; returns when that, its end and its reply have come."""
+    request = client.execute(code, allow_stdin=False)
     shown = ""
     while True:
         message = client.get_iopub_msg(timeout=REPLY_SECONDS)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ import pytest
 from bench.__main__ import DEFAULT_JSON, NAMES, attempt, parser
 from bench.failures import NotMeasured
 from bench.figures import Figure, Missing, Target
-from bench.files import ProcessMemory, loopback
+from bench.files import Transfers, Way, fill, loopback
 from bench.memory import breakdown, in_use, is_calm, settle
+from bench.processes import ProcessCost
 from bench.samples import Samples
 from runtime.errors import NotFound
 
@@ -55,7 +57,7 @@ def test_a_calm_value_is_the_last_one_read() -> None:
 
 
 def test_the_peak_of_a_process_is_seen_after_it_has_passed() -> None:
-    memory = ProcessMemory(os.getpid())
+    memory = ProcessCost(os.getpid())
     memory.forget_peak()
     block = bytearray(os.urandom(64 * MIB))
     del block
@@ -64,14 +66,50 @@ def test_the_peak_of_a_process_is_seen_after_it_has_passed() -> None:
     assert memory.growth() < 16 * MIB
 
 
+def test_cpu_time_is_the_sum_of_what_was_worked() -> None:
+    cost = ProcessCost(os.getpid())
+    before, used = cost.cpu_seconds(), time.process_time()
+    while time.process_time() < used + 0.1:
+        sum(range(1000))
+    assert 0.08 <= cost.cpu_seconds() - before < 1
+
+
 def test_the_bare_server_takes_and_gives_bytes(tmp_path: Path) -> None:
     source, back = tmp_path / "source", tmp_path / "back"
-    source.write_bytes(os.urandom(3 * MIB))
+    fill(source, 3)
     with loopback(2 * MIB) as client:
         (taken,) = client.environments.files.upload("any", "file.bin", source)
         given = client.environments.files.download("any", "file.bin", back)
     assert taken.size_bytes == 3 * MIB
     assert given == 2 * MIB and back.read_bytes() == bytes(2 * MIB)
+
+
+def test_transfers_are_timed_and_checked(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    fill(source, 2)
+    with loopback(2 * MIB) as client:
+        transfers = Transfers(client, source, {"client": ProcessCost(os.getpid())})
+        transfers.round("any")
+        transfers.round("any")
+    assert len(transfers.up.seconds) == len(transfers.down.seconds) == 2
+    assert len(transfers.up.cpu["client"]) == 2
+    with pytest.raises(NotMeasured, match="not the file that was sent"):
+        transfers.check()  # the bare server gives zeros, whatever it was sent
+    source.write_bytes(bytes(2 * MIB))
+    transfers.check()
+
+
+def test_a_transfer_that_loses_bytes_is_no_measurement(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    fill(source, 2)
+    with loopback(1 * MIB) as client, pytest.raises(NotMeasured, match="1048576 came back"):
+        Transfers(client, source, {}).round("any")
+
+
+def test_speed_and_work_of_a_way() -> None:
+    way = Way([2.0, 4.0], {"client": [0.5, 1.5]})
+    assert way.speed(256).values == (128.0, 64.0)
+    assert way.work(256) == {"client CPU s per GiB": 4.0}
 
 
 def test_a_measurement_that_fails_is_missing_with_its_reason(

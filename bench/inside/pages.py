@@ -39,6 +39,7 @@ def main() -> None:
 async def _measure(count: int) -> dict[str, list[float]]:
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
     url = f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}/"
+    found: dict[str, list[float]] = {}
     with TemporaryDirectory() as folder:
         async with listener, anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, _serve)

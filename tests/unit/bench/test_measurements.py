@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 
 import pytest
 
+import bench
 from bench.__main__ import DEFAULT_JSON, NAMES, attempt, parser
 from bench.failures import NotMeasured
 from bench.figures import Figure, Missing, Target
@@ -159,3 +161,10 @@ def test_an_unknown_name_is_refused_with_the_known_ones(
     assert ended.value.code == 2
     told = capsys.readouterr().err
     assert all(name in told for name in NAMES)
+
+
+def test_the_document_explains_every_figure() -> None:
+    text = (Path(bench.__file__).parents[1] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    explained = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert explained == set(NAMES)

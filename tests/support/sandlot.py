@@ -30,6 +30,10 @@ class RunningController:
         self.process = process
         self.folder = folder
         self.client = client
+        found = running_controller_on(folder)
+        assert found is not None
+        self.url = found.url
+        self.api_key = find_key(folder, {})
 
     def run(self, prompt: str, environment: Any = "remote", **more: Any) -> Interaction:
         """Run a prompt that is its own script, and wait for it."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from yaml.composer import Composer
 from yaml.error import Mark as YamlMark
@@ -26,7 +26,7 @@ from runtime.specs.mistakes import Loc, Mark, Mistake, field_name
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
-MAX_NODES = 50_000
+MAX_NODES = 20_000
 """Counted after aliases are followed, so that a few lines cannot become gigabytes."""
 
 _TAG = "tag:yaml.org,2002:"
@@ -137,7 +137,7 @@ for _kind, _, _first in _CORE:
 
 
 class _NodeComposer(Reader, Scanner, Parser, Composer, _CoreResolver):
-    """Text to nodes, no deeper than MAX_DEPTH."""
+    """Text to nodes, within the limits."""
 
     def __init__(self, text: str) -> None:
         Reader.__init__(self, text)
@@ -146,15 +146,21 @@ class _NodeComposer(Reader, Scanner, Parser, Composer, _CoreResolver):
         Composer.__init__(self)
         _CoreResolver.__init__(self)
         self._depth = 0
+        self._count = 0
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
         self._depth += 1
+        self._count += 1
         if self._depth > MAX_DEPTH:
-            mark = self.peek_event().start_mark
-            raise MarkedYAMLError(problem=f"more than {MAX_DEPTH} levels deep", problem_mark=mark)
+            self._refuse(f"more than {MAX_DEPTH} levels deep")
+        if self._count > 2 * MAX_NODES:  # keys are nodes too
+            self._refuse(f"more than {MAX_NODES} values")
         node = Composer.compose_node(self, parent, index)
         self._depth -= 1
         return node
+
+    def _refuse(self, problem: str) -> NoReturn:
+        raise MarkedYAMLError(problem=problem, problem_mark=self.peek_event().start_mark)
 
 
 class _Builder:

@@ -131,7 +131,12 @@ def test_a_bomb_of_aliases_is_one_mistake() -> None:
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     found = mistakes_of("\n".join(lines))
     assert len(found) == 1
-    assert found[0].endswith("more than 50000 values, aliases followed")
+    assert found[0].endswith("more than 20000 values, aliases followed")
+
+
+def test_the_number_of_values_is_limited() -> None:
+    (found,) = mistakes_of("a: [" + "1," * 100_000 + "]")
+    assert found.endswith("not valid YAML: more than 20000 values")
 
 
 @pytest.mark.parametrize("text", ["[" * 5000, "- " * 5000, "{a: " * 500])

@@ -34,8 +34,14 @@ class ProcessEntry:
 class Child:
     """One child process, leader of its own session and process group."""
 
-    def __init__(
-        self,
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        self._popen = popen
+        self.pid = popen.pid
+        self._ended = anyio.Event()
+
+    @classmethod
+    def start(
+        cls,
         argv: Sequence[str],
         *,
         cwd: Path,
@@ -43,22 +49,19 @@ class Child:
         stdin: int = subprocess.DEVNULL,
         stdout: int = subprocess.DEVNULL,
         stderr: int = subprocess.DEVNULL,
-        pass_fds: Sequence[int] = (),
         new_session: bool = True,
-    ) -> None:
-        """Start it. Raises `OSError` when the program or the folder is missing."""
-        self._popen = subprocess.Popen(
+    ) -> Child:
+        """Start a program. Raises `OSError` when it, or the folder, is missing."""
+        popen = subprocess.Popen(
             argv,
             cwd=cwd,
             env=dict(env),
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
-            pass_fds=pass_fds,
             start_new_session=new_session,
         )
-        self.pid = self._popen.pid
-        self._ended = anyio.Event()
+        return cls(popen)
 
     @property
     def exit_status(self) -> int | None:
@@ -143,14 +146,14 @@ def kill_kin(pid: int) -> None:
             break
 
 
-def newest_child(pid: int, except_groups: Set[int]) -> ProcessEntry | None:
-    """The child that `pid` started last: for a shell that waits, the one that it waits for."""
+def children_of(pid: int, except_groups: Set[int]) -> list[ProcessEntry]:
+    """The children of a process outside of these groups, in the order of their starts."""
     children = [
         entry
         for entry in all_processes()
         if entry.parent == pid and entry.group not in except_groups
     ]
-    return max(children, key=lambda entry: (entry.started, entry.pid), default=None)
+    return sorted(children, key=lambda entry: (entry.started, entry.pid))
 
 
 def kin(pid: int) -> list[ProcessEntry]:

@@ -135,7 +135,7 @@ class KernelProcess:
         stack.callback(os.close, log_reader)
         connection = str(self._wire.connection_file)
         try:
-            self._child = Child(
+            self._child = Child.start(
                 [self._launch.interpreter, "-m", "ipykernel_launcher", "-f", connection, *_OPTIONS],
                 cwd=self._launch.workspace,
                 env={**self._launch.variables, "JPY_PARENT_PID": str(os.getpid())},

@@ -11,6 +11,8 @@ from typing import BinaryIO
 
 from runtime.errors import ToolFault
 
+WORKSPACE = "/workspace"
+"""What models and callers call the workspace, wherever it is."""
 _LISTED_NAMES = 20
 
 
@@ -27,6 +29,8 @@ class Paths:
             raise ToolFault("The path is empty or holds a NUL character.")
         if text == "~" or text.startswith("~/"):
             text = str(self.home) + text[1:]
+        if text == WORKSPACE or text.startswith(WORKSPACE + "/"):
+            text = str(self.workspace) + text[len(WORKSPACE) :]
         return Path(os.path.normpath(self.workspace / text))
 
     def locate_file(self, text: str) -> Path:

@@ -35,8 +35,11 @@ _RESTARTED = "[the shell was restarted: variables and functions of earlier comma
 class _Command:
     """A command under way; `mark` stays None when the shell ends first."""
 
-    def __init__(self, number: int, transcript: Transcript | None) -> None:
+    def __init__(
+        self, number: int, transcript: Transcript | None, earlier_jobs: frozenset[int]
+    ) -> None:
         self.number = number
+        self.earlier_jobs = earlier_jobs
         self.transcript = transcript
         self.mark: Mark | None = None
         self.is_stopping = False
@@ -124,13 +127,13 @@ class Shell:
     def _write_preamble(self, transcript: Transcript) -> None:
         if self._notice:
             transcript.write_block(self._notice)
-        if self._aside:
+        if self._aside.strip():
             transcript.write_block(f"[output of background jobs]\n{self._aside}\n[end of it]")
         self._notice = self._aside = ""
 
     def _begin(self, process: ShellProcess, code: str, transcript: Transcript | None) -> _Command:
         self._number += 1
-        self._command = _Command(self._number, transcript)
+        self._command = _Command(self._number, transcript, self._last.jobs)
         try:
             process.run(self._number, code)
         except OSError as error:
@@ -148,8 +151,6 @@ class Shell:
             with anyio.CancelScope(shield=True):
                 await self._stop(process, command, CANCEL_SECONDS)
                 self._command = None
-                await anyio.sleep(_LAST_OUTPUT_SECONDS)
-                self._aside = ""
             raise
         if scope.cancelled_caught:
             late = f"[stopped after {timeout_seconds:g} s"
@@ -161,16 +162,18 @@ class Shell:
         return [f"[exit status {command.mark.status}]"] if command.mark.status else []
 
     async def _stop(self, process: ShellProcess, command: _Command, grace_seconds: float) -> bool:
-        """Interrupt the command, then kill what it runs, at last the shell; whether it lives."""
+        """Stop the command and everything that it started; whether the shell lives on."""
         command.is_stopping = True
         for attempt in range(_ATTEMPTS):
-            if attempt < _ATTEMPTS // 2:
-                process.interrupt(self._last.jobs)
-            else:
-                process.kill_running(self._last.jobs)
+            if attempt >= _ATTEMPTS // 2:
+                process.kill_running(command.earlier_jobs)
+            process.interrupt(command.earlier_jobs)
             with anyio.move_on_after(grace_seconds / _ATTEMPTS):
                 await command.done.wait()
                 break
+        process.kill_running(command.earlier_jobs)
+        await anyio.sleep(_LAST_OUTPUT_SECONDS)
+        self._aside = ""
         if command.mark is not None:
             return True
         process.kill()

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from runtime.guest.children import (
     Child,
+    children_of,
     kill_kin,
-    newest_child,
     signal_group,
 )
 
@@ -100,7 +100,7 @@ class ShellProcess:
             self._state.rename(restored)
         reader, self._writer = os.pipe2(os.O_CLOEXEC)
         try:
-            self._child = Child(
+            self._child = Child.start(
                 ["bash", "--norc", "--noprofile", "--noediting", "-i"],
                 cwd=cwd,
                 env=variables,
@@ -140,19 +140,19 @@ class ShellProcess:
             os.close(self._writer)
 
     def interrupt(self, jobs: frozenset[int]) -> None:
-        """Interrupt the program that runs, and the shell, which then drops the command."""
-        running = newest_child(self._child.pid, jobs)
-        if running is not None:
+        """Interrupt the program that runs, and the shell, which then drops the command.
+
+        `jobs` are the groups that run in the background and are none of the command's.
+        """
+        for running in children_of(self._child.pid, jobs)[-1:]:
             signal_group(running.group, signal.SIGINT)
         self._child.send_signal(signal.SIGINT)
 
     def kill_running(self, jobs: frozenset[int]) -> None:
-        """Kill the program that runs, with everything below it, and interrupt the shell."""
-        running = newest_child(self._child.pid, jobs)
-        if running is not None:
+        """Kill all that the command started, with everything below it."""
+        for running in children_of(self._child.pid, jobs):
             signal_group(running.group, signal.SIGKILL)
             kill_kin(running.pid)
-        self._child.send_signal(signal.SIGINT)
 
     def kill(self) -> None:
         """Kill the shell alone: what runs in its background goes on."""

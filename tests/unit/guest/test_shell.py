@@ -198,6 +198,15 @@ async def test_cancelling_stops_a_command_within_a_second(bench: Bench, code: st
         assert await bench.text("trap - INT; echo $x") == "kept\n"
 
 
+async def test_a_command_is_stopped_with_what_it_started(bench: Bench) -> None:
+    await bench.run("sleep 1000 &")
+    await bench.cancel_after("sleep 1000 & echo pid $!; sleep 1000", "pid ")
+    pid = next(int(word) for word in bench.emitted.split() if word.isdigit())
+    with anyio.fail_after(5):
+        await gone(pid)
+    assert (await bench.text("jobs -r")).count("Running") == 1
+
+
 async def test_a_shell_that_cannot_be_stopped_is_restarted(bench: Bench) -> None:
     await bench.cancel_after("trap '' INT; echo up; while :; do :; done", "up\n")
     assert await bench.text("echo new") == f"{RESTARTED}new\n"

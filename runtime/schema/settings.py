@@ -68,6 +68,30 @@ class SandboxSettings(Strict):
     """A stopped environment is deleted after this long without use."""
 
 
+SearchProvider = Literal["searxng", "brave", "tavily", "google"]
+
+
+class SearchSettings(Strict):
+    """Who answers the searches of the tool `google_search`."""
+
+    provider: SearchProvider
+    base_url: str | None = None
+    """Where it is; needed for `searxng`, else the provider's own address."""
+    api_key: SecretStr | None = None
+    """Needed for all but `searxng`; write it as `${env:NAME}`."""
+    engine_id: str | None = None
+    """Of the Programmable Search Engine; needed for `google`."""
+    timeout_seconds: float = Field(default=15.0, gt=0)
+    """For one search."""
+
+
+class OutboundSettings(Strict):
+    """Where the controller connects to for callers and models: MCP servers, pages, search."""
+
+    allow: list[str] = Field(default_factory=list[str])
+    """Hosts, IP addresses and networks beside the public Internet, each also with `:port`."""
+
+
 class Settings(Strict):
     """The whole file."""
 
@@ -78,3 +102,5 @@ class Settings(Strict):
     models: ModelsSettings = ModelsSettings()
     server: ServerSettings = ServerSettings()
     sandbox: SandboxSettings = SandboxSettings()
+    search: SearchSettings | None = None
+    outbound: OutboundSettings = OutboundSettings()

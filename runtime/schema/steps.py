@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter
 
 from runtime.schema.base import Open
 from runtime.schema.content import Content, TextContent, text_of
+from runtime.schema.web_results import pages_text, search_text
 
 CODE_EXECUTION = "code_execution"
 GOOGLE_SEARCH = "google_search"
@@ -212,6 +213,10 @@ def as_call(step: Step) -> ToolCall | None:
 def as_result(step: Step) -> tuple[str, ToolResult] | None:
     """The call id and result that `step` holds, or None when it is not a result."""
     match step:
+        case GoogleSearchResultStep() if isinstance(step.result, list):
+            return step.call_id, _web_result(step, search_text(step.result))
+        case UrlContextResultStep() if isinstance(step.result, list):
+            return step.call_id, _web_result(step, pages_text(step.result))
         case (
             CodeExecutionResultStep()
             | FunctionResultStep()
@@ -268,6 +273,10 @@ def _value(result: ToolResult) -> Any:
 
 def _result(value: Any, is_error: bool | None) -> ToolResult:
     return ToolResult(_parts(value), bool(is_error), value)
+
+
+def _web_result(step: GoogleSearchResultStep | UrlContextResultStep, text: str) -> ToolResult:
+    return ToolResult([TextContent(text=text)], bool(step.is_error), step.result)
 
 
 def _parts(value: Any) -> list[Content]:

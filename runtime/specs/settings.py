@@ -14,6 +14,7 @@ from runtime.specs.interpolation import interpolate
 from runtime.specs.mistakes import Mistake, MistakesFound, in_order
 from runtime.specs.models_settings import models_mistakes
 from runtime.specs.paths import is_folder, is_there
+from runtime.specs.search_settings import search_mistakes
 from runtime.specs.yaml_marks import Document, read_document
 
 CONFIG_VARIABLE = "SANDLOT_CONFIG"
@@ -71,7 +72,13 @@ def _check(document: Document, environ: Mapping[str, str]) -> Settings | None:
     found = check(document, _SETTINGS_FILE)
     if found is None:
         return None
-    document.add_new([*models_mistakes(document, found.models), *_missing_folders(document, found)])
+    document.add_new(
+        [
+            *models_mistakes(document, found.models),
+            *search_mistakes(document, found.search),
+            *_missing_folders(document, found),
+        ]
+    )
     return plain(Settings, found)
 
 

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from runtime.client import ControllerUnreachable, UnexpectedAnswer
 from runtime.client.discovery import Endpoint
-from runtime.client.faults import fault_of
+from runtime.client.faults import fault_in, fault_of
 from runtime.client.transport import KEY_HEADER, is_loopback
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -74,6 +74,6 @@ def exit_status_of(message: str) -> int | None:
         case {"exit_status": int(status)}:
             return status
         case {"error": dict()}:
-            raise fault_of(500, message.encode())
+            raise fault_in(parsed)
         case _:
             return None

@@ -85,7 +85,7 @@ def execute(state_dir: Path | None, environment: str, argv: list[str], cwd: str 
 
 async def _shell(endpoint: Endpoint, environment: str) -> int:
     rows, columns = _size()
-    query = {"rows": rows, "cols": columns}
+    query = {"rows": rows, "cols": columns, "term": os.environ.get("TERM", "")}
     async with environment_socket(endpoint, environment, "terminal", query) as socket:
         session = _Session(socket)
         with _raw(sys.stdin.fileno()):
@@ -152,7 +152,8 @@ def _raw(descriptor: int) -> Generator[None]:
         return
     before = termios.tcgetattr(descriptor)
     try:
-        tty.setraw(descriptor)
+        # What was typed meanwhile is kept.
+        tty.setraw(descriptor, termios.TCSADRAIN)
         yield
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ from runtime.schema.steps import (
     as_result,
 )
 
+_PLACEHOLDER = re.compile(r"^\[picture \d+\]\n?", re.MULTILINE)
+"""Stands in an output where a picture was; the picture itself comes after."""
 _STEP: TypeAdapter[AnyStep] = TypeAdapter(AnyStep)
 
 
@@ -220,7 +223,7 @@ def _answer(call: ToolCall, result: ToolResult) -> list[Item]:
     pictures = _pictures(result.content)
     if call.name != CODE_EXECUTION:
         return [act_of(call, result), *pictures]
-    text = result.text.rstrip()
+    text = _PLACEHOLDER.sub("", result.text).rstrip() if pictures else result.text.rstrip()
     output: list[Item] = [Output(text, result.is_error)] if text else []
     return [*output, *pictures]
 

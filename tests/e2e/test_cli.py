@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import time
@@ -91,6 +93,37 @@ def test_what_ran_is_listed_and_logged(desk: Desk) -> None:
     assert log.stdout.endswith("status: completed\n")
 
 
+def test_exec_runs_a_command(desk: Desk) -> None:
+    done = desk.sandlot("exec", desk.environment, "--", "sh", "-c", "pwd; echo oops >&2; exit 3")
+    fed = desk.sandlot("exec", desk.environment, "wc", "-c", stdin="x" * 300_000)
+
+    assert (done.returncode, done.stdout, done.stderr) == (3, "/workspace\n", "oops\n")
+    assert (fed.returncode, fed.stdout.strip()) == (0, "300000")
+
+
+def test_a_shell_is_a_terminal(desk: Desk) -> None:
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        desk.sandlot.command("shell", desk.environment),
+        cwd=desk.sandlot.folder,
+        env=desk.sandlot.environ | {"TERM": "xterm"},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+    )
+    os.write(master, b"tty && echo $((40 + 2))-typed; exit 5\r")
+
+    try:
+        seen = read_until(master, b"42-typed")
+        assert b"/dev/pts/" in seen
+        assert process.wait(30) == 5
+    finally:
+        process.kill()
+        process.wait(10)
+        os.close(master)
+        os.close(slave)
+
+
 def test_files_and_folders_travel_both_ways(desk: Desk) -> None:
     folder = desk.sandlot.folder / "src/deep"
     folder.mkdir(parents=True)
@@ -160,3 +193,11 @@ def wait_until_free(lock: Path) -> None:
     while is_locked(lock):
         assert time.monotonic() < deadline, "the controller did not end"
         os.sched_yield()
+
+
+def read_until(descriptor: int, text: bytes) -> bytes:
+    seen = b""
+    while text not in seen:
+        assert select.select([descriptor], [], [], 60)[0], seen
+        seen += os.read(descriptor, 4096)
+    return seen

@@ -61,7 +61,7 @@ def played(wire: Wire, status: str = "completed") -> None:
         *step_events(
             2,
             {"type": "code_execution_result", "call_id": "c1", "result": ""},
-            {"type": "code_execution_result", "result": [text("42"), picture()]},
+            {"type": "code_execution_result", "result": [text("42\n[picture 1]\n"), picture()]},
         ),
         *step_events(
             3,

@@ -111,6 +111,15 @@ def _key_name(kind: str) -> str:
     return {"google": "GEMINI_API_KEY"}.get(kind, f"{kind.upper()}_API_KEY")
 
 
+FAMILIES = {
+    "gemini-": "google",
+    "gemma-": "google",
+    "gpt-": "openai",
+    "claude-": "anthropic",
+}
+"""How the names of a provider's own models begin; they are found without an alias."""
+
+
 class Models:
     """All models there are. `folders` hold scripts, the first one winning."""
 
@@ -205,7 +214,14 @@ class Models:
         aliases = self._settings.aliases
         if aliases.get(name, name) != name:
             return aliases[name]
-        return None if self._leads_on(name) else aliases.get(ANY_OTHER)
+        return None if self._leads_on(name) else aliases.get(ANY_OTHER, self._of_family(name))
+
+    def _of_family(self, name: str) -> str | None:
+        """A model's own name, such as `gemini-…`, at the provider that is known to have it."""
+        for start, provider in FAMILIES.items():
+            if name.startswith(start) and provider in self._slots:
+                return f"{provider}/{name}"
+        return None
 
     def _leads_on(self, name: str) -> bool:
         provider, slash, model = name.partition("/")

@@ -30,6 +30,9 @@ FILE_NAME = "sandlot.yaml"
 
 _SETTINGS_FILE = file_model(Settings)
 
+GOOGLE_DEFAULT = "google/gemini-flash-latest"
+"""The default model where nothing but a Google key in the environment is configured."""
+
 
 def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """The configuration, complete: paths absolute, kinds of providers and their keys filled in.
@@ -112,7 +115,10 @@ def _with_providers(models: ModelsSettings, environ: Mapping[str, str]) -> Model
         name: ProviderSettings() for name in PROVIDER_VARIABLES if _provider_key(name, environ)
     }
     filled = {name: _filled(name, value, environ) for name, value in providers.items()}
-    return models.model_copy(update={"providers": filled})
+    default = models.default
+    if default is None and not models.providers and "google" in filled:
+        default = GOOGLE_DEFAULT
+    return models.model_copy(update={"providers": filled, "default": default})
 
 
 def _filled(name: str, provider: ProviderSettings, environ: Mapping[str, str]) -> ProviderSettings:

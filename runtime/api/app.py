@@ -10,6 +10,7 @@ from runtime.api import catalogs, health, interactions, operations, sockets, upl
 from runtime.api import environments as environment_routes
 from runtime.api.addresses import Addresses, KnownHosts
 from runtime.api.auth import authenticate
+from runtime.api.compat import openai
 from runtime.api.documents import add_documents
 from runtime.api.environments import EnvironmentServices
 from runtime.api.faults import LastResort, add_handlers
@@ -18,6 +19,7 @@ from runtime.api.services import Services
 PREFIX = "/v1"
 """The version in the routes; every version that clients write is brought to it."""
 UPLOAD_PREFIX = "/upload/v1"
+OPENAI_PREFIX = "/openai/v1"
 
 
 def create_app(
@@ -44,6 +46,7 @@ def create_app(
         app.include_router(environment_routes.router, prefix=PREFIX, dependencies=guards)
         app.include_router(sockets.router, prefix=PREFIX, dependencies=guards)
         app.include_router(uploads.router, prefix=UPLOAD_PREFIX, dependencies=guards)
+    app.include_router(openai.router, prefix=OPENAI_PREFIX, dependencies=guards)
     app.include_router(health.router)
     add_documents(app)
     add_handlers(app)
@@ -51,4 +54,5 @@ def create_app(
     app.add_middleware(KnownHosts, bound_to=services.settings.host, more=services.allowed_hosts)
     app.add_middleware(Addresses)
     app.add_middleware(LastResort)
+    app.add_middleware(openai.OpenAIErrors)
     return app

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from functools import partial
 from typing import Annotated, Any
@@ -10,22 +9,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from runtime.api.auth import presented_keys
 from runtime.api.bodies import read_json
 from runtime.api.compat.answers import Call, read_call
+from runtime.api.creation import answered, begin, view_of, wait_for
 from runtime.api.faults import documented
 from runtime.api.services import Services, ServicesDep
 from runtime.api.stream import EventStream
-from runtime.api.waiting import while_connected
-from runtime.controller.interactions import Accepted, request_hash
-from runtime.errors import InvalidRequest, NotFound
+from runtime.controller.interactions import Accepted
+from runtime.errors import InvalidRequest
 from runtime.schema import resources
-from runtime.schema.events import SETTLED
 from runtime.schema.interactions import CreateInteraction
 
 router = APIRouter(tags=["interactions"])
 
-CLIENT_CLOSED_REQUEST = 499
 _SEQ = re.compile(r"[1-9][0-9]{0,17}")
 _STREAM: dict[str, Any] = {
     "description": "The Interaction; with `stream` its events, as server-sent events.",
@@ -58,22 +54,13 @@ async def create_interaction(
     """Run an agent or a model: wait for the end, stream, or run in the background."""
     body = await read_json(request)
     call = read_call(body, api_revision)
-    is_keyless_wait = _waits(body) and idempotency_key is None
-    fingerprint = fingerprint_of(request, body) if is_keyless_wait else None
-    accepted = await owed(services, fingerprint) if fingerprint else None
-    if accepted is None:
-        accepted = await services.interactions.create(
-            call.body, key=idempotency_key, session=call.session
-        )
+    begun = await begin(
+        request, services, body, call.body, key=idempotency_key, session=call.session
+    )
     if isinstance(body, dict) and body.get("stream") is True:
-        return _stream(services, accepted, call)
-    if accepted.background:
-        return await _answer(services, accepted, call)
-    wait = partial(services.interactions.wait, accepted.id, accepted.deadline_seconds)
-    ending = await while_connected(request, wait)
-    if ending == "gone":
-        return await unheard(services, accepted, fingerprint)
-    return await _answer(services, accepted, call)
+        return _stream(services, begun.accepted, call)
+    unheard = await wait_for(request, services, begun)
+    return unheard or await _answer(services, begun.accepted, call)
 
 
 @router.get(
@@ -127,18 +114,9 @@ async def delete_interaction(interaction_id: str, services: ServicesDep) -> Resp
 
 
 async def _answer(services: Services, accepted: Accepted, call: Call) -> Response:
-    view = await services.interactions.view(accepted.id, with_input_steps=False)
-    if view["status"] in SETTLED:
-        await services.interactions.release(accepted)
+    view = await view_of(services, accepted)
+    await answered(services, accepted, view["status"])
     return JSONResponse(call.view(view), headers=call.headers)
-
-
-async def unheard(services: Services, accepted: Accepted, fingerprint: str | None) -> Response:
-    """The client went away: a stored interaction goes on, another one has no purpose any more."""
-    if accepted.store and fingerprint is not None:
-        services.abandoned.leave(fingerprint, accepted.id)
-    await services.interactions.release(accepted)
-    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 def _stream(services: Services, accepted: Accepted, call: Call) -> EventStream:
@@ -159,24 +137,3 @@ async def _resume_point(services: Services, interaction_id: str, last: str | Non
     after = int(last)
     is_whole = summary.settled_at is not None and after == summary.last_seq
     return after - 1 if is_whole else after
-
-
-async def owed(services: Services, fingerprint: str) -> Accepted | None:
-    """What a call began whose answer nobody heard, for its repetition."""
-    interaction_id = services.abandoned.take(fingerprint)
-    if interaction_id is None:
-        return None
-    try:
-        return await services.interactions.known(interaction_id)
-    except NotFound:
-        return None
-
-
-def _waits(body: Any) -> bool:
-    return isinstance(body, dict) and not body.get("stream") and not body.get("background")
-
-
-def fingerprint_of(request: Request, body: Any) -> str:
-    """The same for a call and for its repetition by the same SDK with the same key."""
-    parts = [*presented_keys(request), request.headers.get("user-agent", ""), request_hash(body)]
-    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -41,6 +42,15 @@ def fault_block(error: SandlotError) -> bytes:
     return f"event: error\ndata: {data}\n\n".encode()
 
 
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How events look on the wire, and what stands at the end."""
+
+    block: Callable[[int, dict[str, Any]], bytes] = event_block
+    fault: Callable[[SandlotError], bytes] = fault_block
+    done: bytes = DONE
+
+
 class EventStream(Response):
     """Sends events until they end, the client goes, or the server drains."""
 
@@ -53,6 +63,7 @@ class EventStream(Response):
         at_end: Callable[[], Awaitable[None]] | None = None,
         *,
         keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+        framing: Framing | None = None,
     ) -> None:
         super().__init__(
             headers={
@@ -65,6 +76,7 @@ class EventStream(Response):
         self._draining = draining
         self._at_end = at_end
         self._keep_alive_seconds = keep_alive_seconds
+        self._framing = framing or Framing()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""
@@ -93,11 +105,11 @@ class EventStream(Response):
         try:
             async with aclosing(self._events) as events:
                 async for seq, event in events:
-                    await writer.write(event_block(seq, event))
-            await writer.write(DONE)
+                    await writer.write(self._framing.block(seq, event))
+            await writer.write(self._framing.done)
         except SandlotError as error:
             log.warning("a stream broke off", code=error.code, message=error.message)
-            await writer.write(fault_block(error))
+            await writer.write(self._framing.fault(error))
         except TimeoutError:
             log.info("a stream was cut off: its client takes nothing")
             writer.is_stuck = True

@@ -1,0 +1,203 @@
+"""Routes of the OpenAI-style API."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from runtime.api.bodies import read_json
+from runtime.api.compat.openai import chat, streams
+from runtime.api.compat.openai.calls import Previous, Target, chat_body, responses_body
+from runtime.api.compat.openai.events import ResponseEvents
+from runtime.api.compat.openai.items import Naming
+from runtime.api.compat.openai.requests import ChatRequest, ResponsesRequest, read
+from runtime.api.compat.openai.response import (
+    interaction_id,
+    naming_of,
+    response_head,
+    response_of,
+)
+from runtime.api.creation import Begun, answered, begin, wait_for
+from runtime.api.services import Services, ServicesDep
+from runtime.api.stream import EventStream, Framing
+from runtime.controller.interactions import Accepted
+from runtime.errors import NotFound
+from runtime.store import InteractionSummary
+
+router = APIRouter(tags=["openai"], include_in_schema=False)
+
+Json = dict[str, Any]
+_ALL = 1_000_000
+_UNDATED = 0
+
+
+@router.post("/responses")
+async def create_response(request: Request, services: ServicesDep) -> Response:
+    """Run an agent or a model: wait for the end, stream, or run in the background."""
+    sent = await read_json(request)
+    asked = read(ResponsesRequest, sent)
+    target = _target(services, asked.model)
+    previous = await _previous(services, asked.previous_response_id)
+    body = responses_body(asked, target, previous)
+    begun = await begin(request, services, sent, body)
+    if asked.stream:
+        return await _response_stream(services, begun.accepted.id, begun.accepted)
+    unheard = await wait_for(request, services, begun)
+    return unheard or await _response(services, begun)
+
+
+@router.get("/responses/{response_id}")
+async def retrieve_response(
+    response_id: str,
+    services: ServicesDep,
+    stream: bool = False,
+    starting_after: Annotated[int, Query(ge=-1)] = -1,
+) -> Response:
+    """A response as it is now; with `stream` its events, those after a number only."""
+    found = await _known(services, response_id)
+    if stream:
+        return await _response_stream(services, found, after=starting_after)
+    return JSONResponse(await _shown(services, found))
+
+
+@router.post("/responses/{response_id}/cancel")
+async def cancel_response(response_id: str, services: ServicesDep) -> Response:
+    """Stop it; one that has ended stays as it is."""
+    found = await _known(services, response_id)
+    await services.interactions.cancel(found)
+    return JSONResponse(await _shown(services, found))
+
+
+@router.delete("/responses/{response_id}")
+async def delete_response(response_id: str, services: ServicesDep) -> Response:
+    """Forget it; a running one is cancelled first."""
+    found = await _known(services, response_id)
+    await services.interactions.delete(found)
+    return JSONResponse({"id": response_id, "object": "response", "deleted": True})
+
+
+@router.post("/chat/completions")
+async def create_chat_completion(request: Request, services: ServicesDep) -> Response:
+    """Answer a conversation, at once or in chunks."""
+    sent = await read_json(request)
+    asked = read(ChatRequest, sent)
+    body = chat_body(asked, _target(services, asked.model))
+    begun = await begin(request, services, sent, body)
+    if asked.stream:
+        options = asked.stream_options
+        return await _chat_stream(services, begun.accepted, bool(options and options.include_usage))
+    unheard = await wait_for(request, services, begun)
+    return unheard or await _completion(services, begun)
+
+
+@router.get("/models")
+async def list_models(services: ServicesDep) -> Response:
+    """Agents and models, both to be called by their id."""
+    agents = services.catalogs.agents(_ALL, None)["agents"]
+    models = services.catalogs.models(_ALL, None)["models"]
+    names = {agent["id"] for agent in agents}
+    data = [_model(agent["id"], "sandlot") for agent in agents]
+    data += [_model(one["id"], one["provider"]) for one in models if one["id"] not in names]
+    return JSONResponse({"object": "list", "data": data})
+
+
+@router.get("/models/{model:path}")
+async def retrieve_model(model: str, services: ServicesDep) -> Response:
+    """An agent or a model."""
+    agent = _target(services, model).agent
+    if agent is not None:
+        return JSONResponse(_model(agent["id"], "sandlot"))
+    found = services.catalogs.model(model)
+    return JSONResponse(_model(found["id"], found["provider"]))
+
+
+def _model(identifier: str, owner: str) -> Json:
+    return {"id": identifier, "object": "model", "created": _UNDATED, "owned_by": owner}
+
+
+def _target(services: Services, name: str) -> Target:
+    try:
+        return Target(name, services.catalogs.agent(name))
+    except NotFound:
+        return Target(name)
+
+
+async def _previous(services: Services, response_id: str | None) -> Previous | None:
+    if response_id is None:
+        return None
+    try:
+        found = await _known(services, response_id)
+        summary = await services.interactions.summary(found)
+    except NotFound as error:
+        raise NotFound(f"previous_response_id: {error.message}") from error
+    return Previous(found, summary.environment_id)
+
+
+async def _known(services: Services, response_id: str) -> str:
+    """The interaction that a response is. Raises `NotFound`."""
+    found = interaction_id(response_id)
+    try:
+        if found is not None:
+            return (await services.interactions.summary(found)).id
+    except NotFound:
+        found = None
+    raise NotFound(f"There is no response '{response_id[:80]}'.")
+
+
+async def _parts(
+    services: Services, interaction_id: str
+) -> tuple[Json, InteractionSummary, Naming]:
+    view = await services.interactions.view(interaction_id, with_input_steps=False)
+    summary = await services.interactions.summary(interaction_id)
+    agent = _target(services, summary.agent).agent if summary.agent else None
+    return view, summary, naming_of(view, agent)
+
+
+async def _shown(services: Services, interaction_id: str) -> Json:
+    return response_of(*await _parts(services, interaction_id))
+
+
+async def _response(services: Services, begun: Begun) -> Response:
+    shown = await _parts(services, begun.accepted.id)
+    await answered(services, begun.accepted, shown[1].status)
+    return JSONResponse(response_of(*shown))
+
+
+async def _response_stream(
+    services: Services, interaction_id: str, accepted: Accepted | None = None, after: int = -1
+) -> Response:
+    view, summary, naming = await _parts(services, interaction_id)
+    translation = ResponseEvents(response_head(view, summary), naming)
+    return _stream(services, interaction_id, translation, streams.RESPONSES, accepted, after)
+
+
+async def _completion(services: Services, begun: Begun) -> Response:
+    shown = await _parts(services, begun.accepted.id)
+    await answered(services, begun.accepted, shown[1].status)
+    return JSONResponse(chat.completion_of(*shown))
+
+
+async def _chat_stream(services: Services, accepted: Accepted, with_usage: bool) -> Response:
+    _, summary, naming = await _parts(services, accepted.id)
+    head = chat.completion_head(summary, "chat.completion.chunk")
+    translation = chat.ChatChunks(head, naming, with_usage)
+    return _stream(services, accepted.id, translation, streams.CHAT, accepted)
+
+
+def _stream(
+    services: Services,
+    interaction_id: str,
+    translation: streams.Translation,
+    framing: Framing,
+    accepted: Accepted | None,
+    after: int = -1,
+) -> EventStream:
+    log = services.interactions.log.follow(interaction_id)
+    events = streams.translated(log, translation, after)
+    at_end = None
+    if accepted is not None and not accepted.store:
+        at_end = partial(services.interactions.release, accepted)
+    return EventStream(events, services.draining, at_end, framing=framing)

@@ -146,9 +146,9 @@ class Kernel:
         for attempt in range(_INTERRUPTS):
             process.interrupt(with_group=attempt > 0)
             with anyio.move_on_after(grace_seconds / _INTERRUPTS):
-                await process.wait(execution)
+                await process.wait_until_stopped(execution)
                 break
-        if execution.done.is_set() and execution.reply is not None:
+        if execution.idle.is_set() and process.exit_status is None:
             return True
         process.kill()
         self._process = None

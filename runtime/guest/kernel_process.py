@@ -25,6 +25,7 @@ START_SECONDS = 60.0
 _GREETING_SECONDS = 0.2
 _LAST_OUTPUT_SECONDS = 0.05
 _LOST_OUTPUT_SECONDS = 2.0
+_LOST_REPLY_SECONDS = 0.1
 _FAREWELL_SECONDS = 0.7
 _LOG_BYTES = 4000
 _SETUP = """
@@ -62,15 +63,16 @@ class Execution:
         self.id = secrets.token_hex(12)
         self.reply: Message | None = None
         self.replied = anyio.Event()
+        self.idle = anyio.Event()
+        """Set with the last output."""
         self.done = anyio.Event()
-        """Both are also set when the reply and the output will never be here."""
+        """Set when both are. All three are also set when no more will come."""
         self._take = take
-        self._is_idle = False
 
     def receive_output(self, message: Message) -> None:
         """Take one message of the iopub channel."""
         if message.kind == "status" and message.content.get("execution_state") == "idle":
-            self._is_idle = True
+            self.idle.set()
             self._settle()
         else:
             self._take(message)
@@ -85,10 +87,11 @@ class Execution:
     def give_up(self) -> None:
         """Let everybody who waits go on: no more will come."""
         self.replied.set()
+        self.idle.set()
         self.done.set()
 
     def _settle(self) -> None:
-        if self._is_idle and self.reply is not None:
+        if self.idle.is_set() and self.replied.is_set():
             self.done.set()
 
 
@@ -194,6 +197,15 @@ class KernelProcess:
         with anyio.move_on_after(_LOST_OUTPUT_SECONDS):
             await self._greet()
         return False
+
+    async def wait_until_stopped(self, execution: Execution) -> None:
+        """Return when an interrupted execution is over.
+
+        An interrupt may hit the kernel's own code on the way into the cell: then no reply comes.
+        """
+        await execution.idle.wait()
+        with anyio.move_on_after(_LOST_REPLY_SECONDS):
+            await execution.done.wait()
 
     def interrupt(self, *, with_group: bool) -> None:
         """Raise KeyboardInterrupt in the cell; with the group, also in programs that it runs."""

@@ -21,6 +21,8 @@ from runtime.guest.tools import Emit
 
 _FIRST_EMIT_SECONDS = 0.03
 _EMIT_SECONDS = 0.05
+_PIECE_CHARS = 64 * 1024
+"""What is cleaned at once, so that one huge piece is not copied several times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,8 @@ class Transcript:
 
     def write(self, raw: str) -> None:
         """Take a piece of raw output, cut anywhere."""
-        self._keep(self._cleaner.feed(raw))
+        for start in range(0, len(raw), _PIECE_CHARS):
+            self._keep(self._cleaner.feed(raw[start : start + _PIECE_CHARS]))
         self._changed.set()
 
     def write_block(self, text: str) -> None:

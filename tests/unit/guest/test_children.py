@@ -29,7 +29,7 @@ def start(script: str, folder: Path, **more: int) -> Child:
 async def pids_in(file: Path, count: int) -> list[int]:
     """The process ids that a script wrote, as soon as there are so many."""
     with anyio.fail_after(5):
-        while len(words := words_in(file)) < count:
+        while len(words := words_in(file)) < count:  # noqa: ASYNC110
             await anyio.sleep(0.01)
     return [int(word) for word in words]
 

@@ -101,7 +101,7 @@ async def test_an_exception_is_a_plain_traceback(bench: Bench) -> None:
 
 
 async def test_a_syntax_error_says_where(bench: Bench) -> None:
-    result = await bench.run("x = (1,\n")
+    result = await bench.run("x = )")
     assert result.is_error
     assert "SyntaxError" in result.text
 

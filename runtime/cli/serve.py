@@ -26,6 +26,8 @@ from runtime.cli.state import (
 )
 from runtime.client.discovery import StateFolder
 from runtime.errors import Conflict
+from runtime.groups import collapsed
+from runtime.schema.settings import Settings
 
 _WATCH_SECONDS = 0.2
 
@@ -58,21 +60,18 @@ def serve(order: ServeOrder) -> None:
 def _one_error() -> Generator[None]:
     """Raise the error that ended all tasks by itself, not in the groups that it passed through."""
     try:
-        yield
-    except BaseExceptionGroup as group:
-        problem: BaseException = group
-        while isinstance(problem, BaseExceptionGroup) and len(problem.exceptions) == 1:
-            problem = problem.exceptions[0]
-        if isinstance(problem, Conflict):
-            raise CannotStart(problem.message) from problem
-        raise problem from None
+        with collapsed():
+            yield
+    except Conflict as taken:
+        raise CannotStart(taken.message) from taken
 
 
 async def _serve(order: ServeOrder, here: Home, key: ServerKey, host: str) -> None:
     stop = anyio.Event()
     async with anyio.create_task_group() as watches:
         watches.start_soon(_stop_on_signal, stop)
-        async with open_controller(here.settings, here.folder.path, key.value) as controller:
+        settings = _listening_on(here.settings, host)
+        async with open_controller(settings, here.folder.path, key.value) as controller:
             if order.while_used:
                 watches.start_soon(_stop_when_unused, here.folder, controller, stop)
             with listen(host, _port(order, here)) as listener:
@@ -95,6 +94,12 @@ async def _serving(controller: Controller, listener: socket.socket) -> AsyncGene
             yield
         finally:
             server.should_exit = True
+
+
+def _listening_on(settings: Settings, host: str) -> Settings:
+    """The settings with the host that really counts: which names are foreign depends on it."""
+    server = settings.server.model_copy(update={"host": host})
+    return settings.model_copy(update={"server": server})
 
 
 def _port(order: ServeOrder, here: Home) -> int | None:

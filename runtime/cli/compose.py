@@ -19,12 +19,10 @@ from runtime.api.app import create_app
 from runtime.api.environments import EnvironmentServices
 from runtime.api.services import Probe, Services
 from runtime.controller.catalogs import CatalogService
-from runtime.controller.directories import NoToolOffers
 from runtime.controller.environments import EnvironmentService
 from runtime.controller.interactions import InteractionService
 from runtime.controller.log import EventLog
 from runtime.controller.operations import OperationService
-from runtime.controller.ports import NoRelayedTools
 from runtime.controller.resolve import Resolver
 from runtime.controller.runner import Runner
 from runtime.controller.sandboxes import Image, Sandboxes
@@ -38,6 +36,7 @@ from runtime.schema.protocol import PROTOCOL_VERSION
 from runtime.schema.settings import SandboxSettings, Settings
 from runtime.specs.agents import AgentCatalog, load_agents
 from runtime.store import Store
+from runtime.tools.relay import ControllerTools
 
 CHECKOUT = Path(runtime.__file__).parent.parent
 AGENTS = CHECKOUT / "agents"
@@ -80,10 +79,12 @@ async def open_controller(
 ) -> AsyncGenerator[Controller]:
     """A controller on the state in `state_dir`; closed cleanly at the end.
 
-    Raises `InvalidRequest` for wrong agents, `Conflict` when another controller has the state.
+    Raises `InvalidRequest` for wrong agents and settings, `Conflict` when another controller has
+    the state.
     """
     agents = load_agents([AGENTS, *(Path(folder) for folder in settings.agents)])
     models = Models(settings.models, _script_folders(settings))
+    tools = ControllerTools(settings)
     provider = DockerProvider(
         _install_id(state_dir), state_dir / "workspaces", SECCOMP.read_text(encoding="utf-8")
     )
@@ -93,10 +94,11 @@ async def open_controller(
         store = await stack.enter_async_context(Store.open(state_dir))
         journal = EventLog(store)
         await stack.enter_async_context(sandboxes.open())
-        runner = Runner(journal, sandboxes, models, NoRelayedTools())
+        await stack.enter_async_context(tools.open())
+        runner = Runner(journal, sandboxes, models, tools)
         await stack.enter_async_context(runner.open())
         interactions = InteractionService(
-            store, journal, runner, Resolver(store, agents, models, NoToolOffers())
+            store, journal, runner, Resolver(store, agents, models, tools)
         )
         await interactions.recover()
         environments = EnvironmentService(

@@ -42,17 +42,29 @@ class ModelCatalog(Protocol):
 class ToolOffers(Protocol):
     """The tools that the controller runs for a model: MCP servers, search, URL context."""
 
-    async def offer(self, tool: dict[str, Any]) -> list[FunctionDeclaration] | None:
+    async def offer(
+        self, interaction_id: str, tool: dict[str, Any]
+    ) -> list[FunctionDeclaration] | None:
         """What a tool, in its wire form, lets a model call; None where it is not configured.
 
-        Raises `InvalidRequest` when the tool cannot be reached as asked.
+        Only what was offered to an interaction can be called for it. Raises `InvalidRequest` when
+        the tool cannot be reached as asked.
         """
+        ...
+
+    async def release(self, interaction_id: str) -> None:
+        """The interaction comes to nothing or is over: let go of what is held for it."""
         ...
 
 
 class NoToolOffers:
     """The controller runs no tools."""
 
-    async def offer(self, tool: dict[str, Any]) -> list[FunctionDeclaration] | None:
+    async def offer(
+        self, interaction_id: str, tool: dict[str, Any]
+    ) -> list[FunctionDeclaration] | None:
         """Nothing."""
         return None
+
+    async def release(self, interaction_id: str) -> None:
+        """Nothing is held."""

@@ -90,14 +90,21 @@ class InteractionService:
             await self._store.journal.begin(
                 _beginning(request, body, resolved, moment, claim, turn)
             )
-        except AlreadyClaimed as taken:
-            assert claim is not None
-            return await self._again(claim, taken.found)
-        except SessionMoved as moved:
-            raise busy(str(moved)) from moved
+        except BaseException as error:
+            await self._resolver.abandon(resolved.plan.interaction_id)
+            if not isinstance(error, AlreadyClaimed | SessionMoved):
+                raise
+            return await self._lost(error, claim)
         await self._submit(resolved.plan)
         seconds = resolved.plan.spec.limits.timeout_seconds + QUEUE_SECONDS
         return Accepted(resolved.plan.interaction_id, request.store, request.background, seconds)
+
+    async def _lost(self, error: AlreadyClaimed | SessionMoved, claim: Claim | None) -> Accepted:
+        """Another call was first: its interaction, or its turn of the session."""
+        if isinstance(error, SessionMoved):
+            raise busy(str(error)) from error
+        assert claim is not None
+        return await self._again(claim, error.found)
 
     async def _again(self, claim: Claim, claimed: Claimed) -> Accepted:
         if claimed.request_hash != claim.request_hash:
@@ -127,6 +134,7 @@ class InteractionService:
             await self._fail(plan.interaction_id, Internal())
 
     async def _fail(self, interaction_id: str, reason: SandlotError) -> None:
+        await self._resolver.abandon(interaction_id)
         fault = Fault(code=reason.code, message=reason.message)
         try:
             with anyio.CancelScope(shield=True):

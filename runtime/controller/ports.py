@@ -52,6 +52,10 @@ class RelayedTools(Protocol):
         """Run one. Raises `ToolFault`."""
         ...
 
+    async def release(self, interaction_id: str) -> None:
+        """The interaction is over: let go of what is held for it. Nothing the second time."""
+        ...
+
 
 class NoRelayedTools:
     """No tool is run by the controller."""
@@ -59,3 +63,6 @@ class NoRelayedTools:
     async def call(self, interaction_id: str, name: str, arguments: dict[str, Any]) -> ToolResult:
         """Refuse."""
         raise ToolFault(f"There is no tool {name}.")
+
+    async def release(self, interaction_id: str) -> None:
+        """Nothing is held."""

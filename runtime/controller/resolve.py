@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
+
+import anyio
 
 from runtime.controller.directories import AgentDirectory, ModelCatalog, ToolOffers
 from runtime.controller.history import History, check_results, load_history
@@ -48,16 +51,30 @@ class Resolver:
     async def resolve(
         self, request: CreateInteraction, interaction_id: str, moment: datetime
     ) -> Resolved:
-        """The plan of `request`.
+        """The plan of `request`; what becomes nothing after all is given to `abandon`.
 
         Raises `InvalidRequest`, `NotFound` and `ModelNotConfigured`; nothing was changed then.
         """
+        try:
+            return await self._resolve(request, interaction_id, moment)
+        except BaseException:
+            await self.abandon(interaction_id)
+            raise
+
+    async def abandon(self, interaction_id: str) -> None:
+        """Let go of what was opened for an interaction that will not run."""
+        with anyio.CancelScope(shield=True):
+            await self._offers.release(interaction_id)
+
+    async def _resolve(
+        self, request: CreateInteraction, interaction_id: str, moment: datetime
+    ) -> Resolved:
         check_request(request)
         agent = None if request.agent is None else self._agents.get(agent_name(request.agent))
         model = self._model(request, agent)
         history = await load_history(self._store, request.previous_interaction_id)
         new = check_results(history.steps, input_steps(request.input))
-        tools = await self._tools(request, agent)
+        tools = await self._tools(request, agent, interaction_id)
         placement = await self._place(request, agent, tools, history, new, moment)
         spec = RunSpec(
             run_id=interaction_id,
@@ -91,11 +108,14 @@ class Resolver:
         self._models.check(name)
         return name
 
-    async def _tools(self, request: CreateInteraction, agent: AgentSpec | None) -> Toolset:
+    async def _tools(
+        self, request: CreateInteraction, agent: AgentSpec | None, interaction_id: str
+    ) -> Toolset:
+        offer = partial(self._offers.offer, interaction_id)
         if agent is not None:
-            return await agent_tools(agent, request.tools, self._offers)
+            return await agent_tools(agent, request.tools, offer)
         has_environment = request.environment is not None
-        return await model_tools(request.tools, self._offers, has_environment=has_environment)
+        return await model_tools(request.tools, offer, has_environment=has_environment)
 
     async def _place(
         self,

@@ -98,6 +98,8 @@ class Runner:
         finally:
             active.settled.set()
             del self._active[plan.interaction_id]
+            with anyio.CancelScope(shield=True):
+                await self._relayed.release(plan.interaction_id)
 
     async def _run_here(self, plan: RunPlan, active: Active) -> None:
         run = LocalRun(plan, self._journal, self._models, self._relayed)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtime.controller.directories import ToolOffers
 from runtime.errors import InvalidRequest
 from runtime.schema.agents import AgentSpec
 from runtime.schema.interactions import (
@@ -21,6 +21,14 @@ from runtime.schema.sandbox_tools import SANDBOX_TOOLS, TOOL_GROUPS
 _RESERVED = {*SANDBOX_TOOLS, "google_search", "url_context"}
 _OPTIONAL = {"google_search", "url_context"}
 """Defaults that an agent silently goes without where they are not configured."""
+_HOW_TO_CONFIGURE = {
+    "google_search": (
+        " Name a search provider in sandlot.yaml, such as `search: {provider: searxng, base_url: "
+        "'http://localhost:8888'}`, or brave, tavily or google with their `api_key`."
+    )
+}
+Offer = Callable[[dict[str, Any]], Awaitable[list[FunctionDeclaration] | None]]
+"""`ToolOffers.offer` for one interaction."""
 _BARE_ENVIRONMENT = [*TOOL_GROUPS["code_execution"], *TOOL_GROUPS["filesystem"]]
 
 
@@ -39,17 +47,17 @@ class Toolset:
         return [*self.sandbox, *declared]
 
 
-async def agent_tools(agent: AgentSpec, asked: list[Tool] | None, offers: ToolOffers) -> Toolset:
+async def agent_tools(agent: AgentSpec, asked: list[Tool] | None, offer: Offer) -> Toolset:
     """The tools of a call of `agent`; `asked` replaces its own, but for those on files.
 
     Raises `InvalidRequest` for a tool that cannot be had.
     """
     if asked is not None:
         files = [name for name in agent.sandbox_tools if name in TOOL_GROUPS["filesystem"]]
-        return await _asked(asked, files, offers)
+        return await _asked(asked, files, offer)
     tools = Toolset([*agent.sandbox_tools], [*agent.functions])
     for tool in agent.other_tools:
-        offered = await offers.offer(tool)
+        offered = await offer(tool)
         if offered is None and tool.get("type") not in _OPTIONAL:
             raise InvalidRequest(
                 f"The agent '{agent.id}' has a tool of type '{tool.get('type')}', which is not "
@@ -59,17 +67,15 @@ async def agent_tools(agent: AgentSpec, asked: list[Tool] | None, offers: ToolOf
     return _checked(tools)
 
 
-async def model_tools(
-    asked: list[Tool] | None, offers: ToolOffers, *, has_environment: bool
-) -> Toolset:
+async def model_tools(asked: list[Tool] | None, offer: Offer, *, has_environment: bool) -> Toolset:
     """The tools of a call of a model. Raises `InvalidRequest` for a tool that cannot be had."""
     if asked is None:
         return Toolset([*_BARE_ENVIRONMENT] if has_environment else [])
     files = TOOL_GROUPS["filesystem"] if has_environment else []
-    return await _asked(asked, files, offers)
+    return await _asked(asked, files, offer)
 
 
-async def _asked(asked: list[Tool], files: list[str], offers: ToolOffers) -> Toolset:
+async def _asked(asked: list[Tool], files: list[str], offer: Offer) -> Toolset:
     tools = Toolset([*files])
     for index, tool in enumerate(asked):
         match tool:
@@ -79,19 +85,25 @@ async def _asked(asked: list[Tool], files: list[str], offers: ToolOffers) -> Too
                 tools.functions.append(_declaration(tool, f"tools[{index}]"))
             case _:
                 wire = tool.model_dump(exclude_none=True)
-                tools.relayed += await _offered(wire, f"tools[{index}]", offers)
+                tools.relayed += await _offered(wire, f"tools[{index}]", offer)
     # In the order of the schema, so that prompts do not change with the order of a request.
     tools.sandbox = [name for name in SANDBOX_TOOLS if name in tools.sandbox]
     return _checked(tools)
 
 
-async def _offered(
-    wire: dict[str, Any], path: str, offers: ToolOffers
-) -> list[FunctionDeclaration]:
-    offered = await offers.offer(wire)
+async def _offered(wire: dict[str, Any], path: str, offer: Offer) -> list[FunctionDeclaration]:
+    offered = await _named(offer, wire, path)
     if offered is None:
-        raise InvalidRequest(f"{path}: the tool '{wire['type']}' is not configured here.")
+        how = _HOW_TO_CONFIGURE.get(wire["type"], "")
+        raise InvalidRequest(f"{path}: the tool '{wire['type']}' is not configured here.{how}")
     return offered
+
+
+async def _named(offer: Offer, wire: dict[str, Any], path: str) -> list[FunctionDeclaration] | None:
+    try:
+        return await offer(wire)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{path}: {error.message}") from error
 
 
 def _declaration(tool: FunctionTool, path: str) -> FunctionDeclaration:

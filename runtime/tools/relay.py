@@ -48,6 +48,11 @@ class ControllerTools:
         self._pages = Pages(self._dialer)
         self._interactions: dict[str, _Interaction] = {}
 
+    @property
+    def held(self) -> int:
+        """Interactions for which something is held."""
+        return len(self._interactions)
+
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
         """Serve."""

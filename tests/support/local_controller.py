@@ -18,12 +18,10 @@ import httpx2
 
 from runtime.api import DrainingServer, FixedKeys, Services, create_app
 from runtime.controller.catalogs import CatalogService
-from runtime.controller.directories import NoToolOffers
 from runtime.controller.interactions import InteractionService
 from runtime.controller.log import EventLog
 from runtime.controller.operations import OperationService
 from runtime.controller.plan import RunPlan
-from runtime.controller.ports import NoRelayedTools
 from runtime.controller.resolve import Resolver
 from runtime.controller.runner import Runner
 from runtime.controller.sandboxes import Sandboxes
@@ -33,8 +31,9 @@ from runtime.sandboxes.docker import DockerProvider
 from runtime.schema.agents import AgentSpec
 from runtime.schema.model import FunctionDeclaration
 from runtime.schema.sandbox_tools import TOOL_GROUPS
-from runtime.schema.settings import ModelsSettings, SandboxSettings, ServerSettings
+from runtime.schema.settings import ModelsSettings, SandboxSettings, ServerSettings, Settings
 from runtime.store import Store
+from runtime.tools.relay import ControllerTools
 from tests.support.services import Agents
 
 KEY = "test-key"
@@ -72,6 +71,7 @@ class LocalController:
     log: EventLog
     runs: SandboxlessRuns
     server: DrainingServer
+    tools: ControllerTools
 
     def http(self, **more: Any) -> httpx2.AsyncClient:
         headers = {"authorization": f"Bearer {KEY}"}
@@ -80,18 +80,21 @@ class LocalController:
 
 @asynccontextmanager
 async def local_controller(
-    folder: Path, agents: Sequence[AgentSpec] = (ANTIGRAVITY, CLERK)
+    folder: Path,
+    agents: Sequence[AgentSpec] = (ANTIGRAVITY, CLERK),
+    settings: Settings | None = None,
 ) -> AsyncIterator[LocalController]:
     models = Models(ModelsSettings(default="gemini-3-pro", aliases=ALIASES))
     directory = Agents(agents)
     provider = DockerProvider("unused", folder / "workspaces", "{}")
     sandboxes = Sandboxes(provider, SandboxSettings(), folder / "sockets", _no_image)
-    async with Store.open(folder / "state") as store:
+    tools = ControllerTools(settings or Settings())
+    async with Store.open(folder / "state") as store, tools.open():
         log = EventLog(store)
-        runner = Runner(log, sandboxes, models, NoRelayedTools())
+        runner = Runner(log, sandboxes, models, tools)
         async with runner.open():
             runs = SandboxlessRuns(runner)
-            resolver = Resolver(store, directory, models, NoToolOffers())
+            resolver = Resolver(store, directory, models, tools)
             interactions = InteractionService(store, log, runs, resolver)
             services = Services(
                 interactions=interactions,
@@ -102,7 +105,7 @@ async def local_controller(
                 version="0.0.0",
             )
             async with _served(services) as (url, server):
-                yield LocalController(url, store, log, runs, server)
+                yield LocalController(url, store, log, runs, server, tools)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+from anyio.lowlevel import checkpoint
 from mcp.server.mcpserver import MCPServer
 from mcp_types import ImageContent, TextContent
 from starlette.requests import Request
@@ -152,12 +153,14 @@ class Hostile:
     async def _flood(self) -> AsyncIterator[bytes]:
         yield b'{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"'
         while True:
+            await checkpoint()
             yield b"z" * 1_000_000
 
     async def _events(self) -> AsyncIterator[bytes]:
         note = {"jsonrpc": "2.0", "method": "notifications/message"}
         params = {"level": "info", "data": "n" * 900_000}
         while True:
+            await checkpoint()
             yield f"data: {json.dumps({**note, 'params': params})}\n\n".encode()
 
 

@@ -76,7 +76,9 @@ class Offers(NoToolOffers):
     def __init__(self, *, search: bool = False) -> None:
         self._search = search
 
-    async def offer(self, tool: dict[str, Any]) -> list[FunctionDeclaration] | None:
+    async def offer(
+        self, interaction_id: str, tool: dict[str, Any]
+    ) -> list[FunctionDeclaration] | None:
         if self._search and tool["type"] == "google_search":
             return [FunctionDeclaration(name="google_search")]
         return None

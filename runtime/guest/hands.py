@@ -16,7 +16,6 @@ from runtime.guest.kernel_process import KernelLaunch
 from runtime.guest.output import OutputFolder, OutputLimits
 from runtime.guest.paths import Paths
 from runtime.guest.shell import Shell
-from runtime.guest.terminal import Terminals
 from runtime.guest.tools import Emit, Tool
 from runtime.schema.steps import ToolResult
 
@@ -69,7 +68,6 @@ class Hands:
         self.shell = Shell(config.workspace, quiet, config.runtime_dir / "s", outputs)
         paths = Paths(config.workspace, Path(config.variables["HOME"]))
         files = FileTools(paths, quiet, config.outputs.text_chars)
-        self.terminals = Terminals(paths, config.variables)
         self.tools: dict[str, Tool] = {"code_execution": self._execute, **files.by_name()}
 
     async def __aenter__(self) -> Hands:
@@ -90,7 +88,6 @@ class Hands:
         """Give the environment's own variables to what runs and what will be started."""
         self.kernel.set_variables(variables)
         self.shell.set_variables(variables)
-        self.terminals.set_variables(variables)
 
     async def close(self) -> None:
         """End everything that was started, within a second; may be called twice."""

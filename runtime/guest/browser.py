@@ -21,7 +21,7 @@ from runtime.guest.browser_config import BrowserConfig
 from runtime.guest.browser_downloads import Downloads
 from runtime.guest.browser_faults import gist, is_closed, of_launch
 from runtime.guest.browser_launch import Directories, arguments, environment, unwanted_arguments
-from runtime.guest.browser_pages import Notices, Tab, Tabs
+from runtime.guest.browser_pages import NoTab, Notices, Tab, Tabs
 from runtime.guest.browser_traffic import Traffic
 from runtime.guest.browser_turn import Running, Turn
 from runtime.guest.browser_workspace import WorkspacePages
@@ -51,11 +51,7 @@ class Browser:
         become `ToolFault`s. When cancelled, the page stops loading.
         """
         async with self._turns:
-            running = await self._ready()
-            try:
-                tab = await self._usable(running, need)
-            except PlaywrightError as error:
-                raise ToolFault(self._reason(None, error)) from error
+            running, tab = await self._begin(need)
             self._notices.is_acting = acts
             with Traffic(running.context) as traffic:
                 turn = Turn(running, tab, traffic, self._notices, self._config)
@@ -75,6 +71,15 @@ class Browser:
         async with self._turns:
             await self._end()
 
+    async def _begin(self, need: Need) -> tuple[Running, Tab]:
+        running = await self._ready()
+        try:
+            return running, await self._usable(running, need)
+        except NoTab:
+            self._has_ended = True
+        running = await self._ready()
+        return running, await self._usable(running, need)
+
     async def _usable(self, running: Running, need: Need) -> Tab:
         tab = await running.tabs.active()
         if need == "fresh" and (tab.has_crashed or tab.is_stuck):
@@ -83,12 +88,12 @@ class Browser:
             raise ToolFault("The page of this tab crashed; open it again with browser_navigate.")
         return tab
 
-    def _reason(self, tab: Tab | None, error: PlaywrightError) -> str:
-        if is_closed(error.message) and not (tab and tab.page.is_closed()):
+    def _reason(self, tab: Tab, error: PlaywrightError) -> str:
+        if is_closed(error.message) and not tab.page.is_closed():
             self._has_ended = True  # the driver died, which no event tells
         if self._has_ended:
             return "The browser ended in the middle of this; the next call starts it again."
-        if tab and tab.has_crashed:
+        if tab.has_crashed:
             return "The page crashed; open it again with browser_navigate."
         return f"The browser could not do it: {gist(error.message)}"
 

@@ -18,6 +18,11 @@ from runtime.guest.browser_faults import cut
 
 _REF = re.compile(r"^\W*(?:ref\s*=\s*)?((?:f\d+)?e\d+)\W*$")
 _NOTICES = 20
+_FRONT_SECONDS = 2
+
+
+class NoTab(ToolFault):
+    """The browser opens no tab any more."""
 
 
 class Notices:
@@ -51,6 +56,8 @@ class Tab:
     def __init__(self, page: Page, opener: Tab | None) -> None:
         self.page = page
         self.opener = opener
+        self.is_popup = False
+        """Whether a page opened it."""
         self.has_crashed = False
         self.is_stuck = False
         self.closed = anyio.Event()
@@ -133,6 +140,7 @@ class Tabs:
         self._notices = notices
         self._limits = limits
         self._active: Tab | None = None
+        self._front: Tab | None = None
         self._is_opening = False
         self._changed = anyio.Event()
         self._devtools: CDPSession | None = None
@@ -143,8 +151,11 @@ class Tabs:
         context.on("dialog", self._answer)
 
     async def active(self) -> Tab:
-        """The active tab; a blank one when every tab was closed."""
-        return self._active or await self.new()
+        """The active tab, in front; a blank one when every tab was closed."""
+        tab = self._active or await self.new()
+        if tab is not self._front:
+            await self.select(tab)
+        return tab
 
     async def new(self) -> Tab:
         """Open a blank tab and make it the active one. Raises `ToolFault` at the limit."""
@@ -155,22 +166,23 @@ class Tabs:
 
     async def select(self, tab: Tab) -> None:
         """Make `tab` the active one: only that one is painted and gets time."""
-        self._active = tab
-        with tab.answering(self._limits.answer_seconds):
-            await tab.page.bring_to_front()
+        self._active = self._front = tab
+        with anyio.move_on_after(_FRONT_SECONDS), contextlib.suppress(PlaywrightError):
+            await tab.page.bring_to_front()  # one that crashed cannot be
 
     async def close(self, tab: Tab) -> None:
         """Close `tab`, also one that does not respond."""
         if len(self.all) == 1:
             await self._open()  # without any page Chromium may end
         await self._drop(tab)
-        await self.select(await self.active())
+        await self.active()
 
     async def replace(self, tab: Tab) -> Tab:
         """A blank tab in the place of one that crashed or does not respond."""
         fresh = await self._open()
-        self.all.remove(fresh)
-        self.all.insert(self.all.index(tab), fresh)
+        if tab in self.all:
+            self.all.remove(fresh)
+            self.all.insert(self.all.index(tab), fresh)
         self._active = fresh
         await self._drop(tab)
         return fresh
@@ -208,8 +220,8 @@ class Tabs:
         try:
             with anyio.fail_after(self._limits.answer_seconds):
                 return self._adopt(await self._new_page())
-        except TimeoutError as error:
-            raise ToolFault("The browser did not open a tab in time.") from error
+        except (TimeoutError, PlaywrightError) as error:
+            raise NoTab from error
         finally:
             self._is_opening = False
 
@@ -226,6 +238,7 @@ class Tabs:
                 return tab
         tab = Tab(page, self._active)
         self.all.append(tab)
+        self._front = tab
         self._active = self._active or tab
         page.on("close", lambda _: self._forget(tab))
         page.on("crash", lambda _: tab.crashed())
@@ -234,12 +247,14 @@ class Tabs:
         return tab
 
     def _opened(self, page: Page) -> Coroutine[Any, Any, None] | None:
+        if self._is_opening:
+            self._adopt(page)
+            return None
         if len(self.all) >= self._limits.tabs:
             self._notices.add("The page tried to open one more tab than there may be.")
             return _close(page)
         tab = self._adopt(page)
-        if self._is_opening:
-            return None
+        tab.is_popup = True
         if self._notices.is_acting:
             self._active = tab
         else:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 
+import anyio
 from playwright.async_api import ConsoleMessage, Page
 
 from runtime.guest.browser_address import WORKSPACE, WORKSPACE_ORIGIN, shown
@@ -20,17 +22,15 @@ async def describe(
 ) -> str:
     """The state of `tab`. Raises `ToolFault` when the page does not answer."""
     with tab.answering(limits.answer_seconds):
-        snapshot = await tab.page.aria_snapshot(mode="ai", timeout=0)
-        title = await tab.page.title()
-        errors = await _errors(tab.page, limits.console_errors)
-    tab.snapshot = snapshot.replace(f"{WORKSPACE_ORIGIN}/", f"{WORKSPACE}/")
-    lines = [heading(title, tab.page.url)]
+        state = await _ask(tab.page, limits.console_errors)
+    tab.snapshot = state.snapshot.replace(f"{WORKSPACE_ORIGIN}/", f"{WORKSPACE}/")
+    lines = [heading(state.title, tab.page.url)]
     if len(tabs.all) > 1:
         lines.append(f"Tab {tabs.all.index(tab)} of {len(tabs.all)} open tabs, counted from 0.")
     lines.extend(f"Note: {notice}" for notice in notices.take())
-    if errors:
+    if state.errors:
         lines.append("Errors on the page's console:")
-        lines.extend(f"- {error}" for error in errors)
+        lines.extend(f"- {error}" for error in state.errors)
     lines.append("Snapshot:")
     lines.append(excerpt(tab.snapshot, limits.snapshot_chars, start_line))
     return "\n".join(lines)
@@ -66,6 +66,35 @@ def _more(end: int, count: int) -> str:
     if end == count:
         return ""
     return f" The rest: browser_snapshot with start_line={end + 1}; all refs work already."
+
+
+@dataclass(slots=True)
+class _State:
+    snapshot: str = ""
+    title: str = ""
+    errors: list[str] = field(default_factory=list[str])
+
+
+async def _ask(page: Page, most_errors: int) -> _State:
+    """All questions at once, so that the short ones cost no time beside the snapshot."""
+    state = _State()
+
+    async def snapshot() -> None:
+        state.snapshot = await page.aria_snapshot(mode="ai", timeout=0)
+
+    async def title() -> None:
+        state.title = await page.title()
+
+    async def errors() -> None:
+        state.errors = await _errors(page, most_errors)
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            for question in (snapshot, title, errors):
+                tasks.start_soon(question)
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from group
+    return state
 
 
 async def _errors(page: Page, most: int) -> list[str]:

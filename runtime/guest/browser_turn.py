@@ -33,6 +33,8 @@ from runtime.guest.browser_workspace import WorkspacePages
 _ATTEMPTS = 3
 _NEW_TAB_SECONDS = 2
 _ERROR_PAGE_SECONDS = 1
+_PING_SECONDS = 1
+_CLOSING_SECONDS = 2
 # A painted frame and what scripts put off until after it; a page that is not painted gets 100 ms.
 # Says whether the page is about to close itself.
 _FRAME = """() => new Promise((done) => {
@@ -130,8 +132,6 @@ class Turn:
         page = tab.page
         is_other = tab is not self.tab
         self.tab = tab
-        if is_other:
-            await self.tabs.select(tab)
         if is_other or self._traffic.is_navigating(page) or self._traffic.has_arrived(page):
             await self._arrive()
         await self._quiet()
@@ -141,7 +141,7 @@ class Turn:
         if self.downloads.has_begun:
             line = f"{line} {await self.keep(None)}"
         self.tab = await self.tabs.active()
-        if self.tab not in self._known:
+        if self.tab.is_popup and self.tab not in self._known:
             self._notices.add("A new tab opened; it is the active one now.")
         state = await describe(
             self.tabs, self.tab, self._notices, self.limits, start_line=start_line
@@ -156,14 +156,13 @@ class Turn:
         """Store the download that began. A blank tab that was opened only for it is closed."""
         stored = await self.downloads.keep(path)
         tab = await self.tabs.active()
-        if tab not in self._known and tab.page.url == "about:blank":
+        if tab.is_popup and tab not in self._known and tab.page.url == "about:blank":
             await self.tabs.close(tab)
         return stored
 
     async def new_tab(self) -> None:
         """Open a blank tab to act on. Raises `ToolFault` at the limit."""
         self.tab = await self.tabs.new()
-        self._known.add(self.tab)
 
     async def _go(self, address: Address) -> Response | None:
         seconds, page = self.limits.navigation_seconds, self.tab.page
@@ -231,10 +230,16 @@ class Turn:
                     await self._frame()
 
     async def _frame(self) -> None:
+        is_closing = False
         # The document may go away, and the page with it, while the question is out.
-        with self.tab.answering(self.limits.answer_seconds), contextlib.suppress(PlaywrightError):
-            is_closing = await self.tab.page.evaluate(_FRAME)
-            if is_closing:
+        with contextlib.suppress(PlaywrightError):
+            with anyio.move_on_after(self.limits.answer_seconds) as scope:
+                is_closing = await self.tab.page.evaluate(_FRAME)
+            if scope.cancelled_caught:  # a page may have its own idea of frames and timers
+                with self.tab.answering(_PING_SECONDS):
+                    await self.tab.page.evaluate("1")
+        if is_closing:
+            with anyio.move_on_after(_CLOSING_SECONDS):
                 await self.tab.closed.wait()
 
 

@@ -287,3 +287,10 @@ async def test_a_dialog_while_loading_does_not_hold_a_page_up(world: World) -> N
     text = await world.open("/", "<script>alert('Cookies?')</script><h1>content</h1>")
     assert "said 'Cookies?'" in text
     assert 'heading "content"' in text
+
+
+async def test_a_page_with_timers_of_its_own_can_be_used(world: World) -> None:
+    page = """<button onclick="out.textContent = 'clicked'">B</button>
+      <script>window.setTimeout = window.requestAnimationFrame = () => 0;</script>"""
+    text = await world.open("/", OUT + page)
+    assert "clicked" in await world.call("click", ref=ref_of(text, 'button "B"'))

@@ -59,7 +59,9 @@ async def test_tabs_are_listed_opened_chosen_and_closed(world: World) -> None:
 
 async def test_closing_the_last_tab_leaves_a_blank_one(world: World) -> None:
     await world.open("/a", "<h1>a</h1>")
-    assert "Page: about:blank" in await world.call("tabs", action="close")
+    assert await world.call("tabs", action="close") == (
+        "Closed the tab.\nPage: about:blank\nSnapshot:\n(the page is empty)"
+    )
     assert 'heading "a"' in await world.open("/a")
 
 

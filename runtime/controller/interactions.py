@@ -236,6 +236,12 @@ def _beginning(
     bulk = {"spec": {"history"}, "environment": {"files"}}
     stored = plan.model_dump(mode="json", exclude=bulk)
     wanted = {name: value for name, value in body.items() if value is not None}
+    if isinstance(wanted.get("tools"), list):
+        # Headers of MCP servers are secrets, and nobody needs them once the servers are known.
+        wanted["tools"] = [
+            {name: value for name, value in tool.items() if name != "headers"}
+            for tool in wanted["tools"]
+        ]
     head = interaction_head(summary)
     if turn is not None:
         turn = begun(turn, summary.id, summary.environment_id, moment)

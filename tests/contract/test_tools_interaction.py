@@ -22,8 +22,9 @@ CANARY = "canary-77b1e0d2"
 
 
 class World:
-    def __init__(self, api: LocalController, site: str, mcp: str, seen: Seen) -> None:
+    def __init__(self, api: LocalController, site: str, mcp: str, seen: Seen, folder: Path) -> None:
         self.api = api
+        self.folder = folder
         self.site = site
         self.mcp = mcp
         self.seen = seen
@@ -47,7 +48,13 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             outbound=OutboundSettings(allow=["127.0.0.1"]),
         )
         async with local_controller(tmp_path, settings=settings) as api:
-            yield World(api, site, mcp, seen)
+            yield World(api, site, mcp, seen, tmp_path)
+
+
+def files_below(folder: Path) -> list[Path]:
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    assert found
+    return found
 
 
 def play(*calls: tuple[str, dict[str, Any]]) -> str:
@@ -88,6 +95,7 @@ async def test_mcp_search_and_pages_in_one_interaction(world: World) -> None:
     async with world.api.http() as client:
         seen = (await client.get(f"/v1/interactions/{made['id']}")).text
     assert CANARY not in seen
+    assert not any(CANARY.encode() in path.read_bytes() for path in files_below(world.folder))
     assert world.seen.headers[0]["authorization"] == f"Bearer {CANARY}"
 
 
@@ -121,7 +129,7 @@ async def test_a_tool_that_cannot_be_had_is_a_400(
 
 async def test_search_without_provider_is_a_400_that_says_how(tmp_path: Path) -> None:
     async with local_controller(tmp_path) as api:
-        world = World(api, "", "", Seen())
+        world = World(api, "", "", Seen(), tmp_path)
         tools = [{"type": "google_search"}]
         status, answer = await world.post(model="script/inline", input="Hi", tools=tools)
         assert status == 400

@@ -54,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SandlotError as error:
         print(f"nothing can be measured: {error.message}", file=sys.stderr)
         return 1 if options.strict else 0
+    machine["load after"] = load()
     report = Report(machine, started, options.quick, tuple(figures), tuple(missing))
     print(render(report), end="")
     options.json.parent.mkdir(parents=True, exist_ok=True)
@@ -97,10 +98,15 @@ def describe_machine() -> dict[str, str | int | float]:
     return {
         "CPUs": os.cpu_count() or 0,
         "memory GiB": round(pages * page_bytes / 1024**3),
-        "load": round(os.getloadavg()[0], 1),
+        "load before": load(),
         "Linux": platform.release(),
         "Python": platform.python_version(),
     }
+
+
+def load() -> float:
+    """How many programs wanted a CPU at once, averaged over the last minute."""
+    return round(os.getloadavg()[0], 1)
 
 
 def parser() -> argparse.ArgumentParser:

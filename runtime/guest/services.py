@@ -6,12 +6,11 @@ import os
 import shutil
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from runtime.guest.channel import Ends
-from runtime.guest.hands import Hands, HandsConfig
 from runtime.guest.page_files import PageFiles, WorkspaceLine
 from runtime.guest.paths import Paths
 from runtime.guest.service import Offer, Operation, Service, StreamOperation
@@ -19,6 +18,9 @@ from runtime.guest.streams import FileStreams
 from runtime.guest.surroundings import find_surroundings
 from runtime.guest.terminal import Terminals
 from runtime.guest.tree import FileOperations, Tree
+
+if TYPE_CHECKING:
+    from runtime.guest.hands import Hands
 
 INTERPRETER = os.environ.get("SANDLOT_PYTHON", "/usr/bin/python3")
 SKELETON = Path("/etc/skel")
@@ -66,6 +68,9 @@ def hands_main(ends: Ends) -> None:
 
 
 async def _serve_hands(ends: Ends) -> None:
+    # Imported here, beside the supervisor's dialling, and not before it.
+    from runtime.guest.hands import Hands, HandsConfig
+
     home = WORKSPACE / ".home"
     if not home.exists():
         make_home(home)

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jupyter_client.session import Session
 
 from runtime.guest.kernel_output import MAX_PICTURES, CellOutput, describe
-from runtime.guest.kernel_wire import Message, parse_message
+from runtime.guest.kernel_wire import Message, read_message
 from runtime.guest.output import OutputFolder, OutputLimits, Transcript
 from runtime.schema.content import ImageContent
 
@@ -162,16 +163,29 @@ async def test_odd_messages_do_no_harm(output: CellOutput, message: Message) -> 
     assert output.result().text.endswith("fine")
 
 
+SESSION = Session(key=b"the key of a kernel")
+
+
+def signed(*parts: bytes) -> list[bytes]:
+    return [b"<IDS|MSG>", SESSION.sign(list(parts)), *parts]
+
+
 @pytest.mark.parametrize(
     "frames",
     [
         [],
         [b"<IDS|MSG>"],
-        [b"<IDS|MSG>", b"", b"{", b"{}", b"{}", b"{}"],
-        [b"<IDS|MSG>", b"", b"[]", b"{}", b"{}", b"{}"],
-        [b"<IDS|MSG>", b"", b"{}", b"{}", b"{}", b'"text"'],
-        [b"<IDS|MSG>", b"", b"[" * 100_000, b"{}", b"{}", b"{}"],
+        signed(b"{", b"{}", b"{}", b"{}"),
+        signed(b"[]", b"{}", b"{}", b"{}"),
+        signed(b"{}", b"{}", b"{}", b'"text"'),
+        signed(b"[" * 100_000, b"{}", b"{}", b"{}"),
+        [b"<IDS|MSG>", b"forged", b'{"msg_type": "status"}', b"{}", b"{}", b"{}"],
     ],
 )
 def test_what_is_not_a_message_is_passed_over(frames: list[bytes]) -> None:
-    assert parse_message(frames) is None
+    assert read_message(SESSION, frames) is None
+
+
+def test_a_signed_message_is_read() -> None:
+    frames = SESSION.serialize(SESSION.msg("stream", {"text": "hi"}, parent={"msg_id": "cell"}))
+    assert read_message(SESSION, frames) == Message("stream", "cell", {"text": "hi"})

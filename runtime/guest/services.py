@@ -22,6 +22,12 @@ from runtime.guest.tree import FileOperations, Tree
 if TYPE_CHECKING:
     from runtime.guest.hands import Hands
 
+GIT_IDENTITY = {
+    "GIT_AUTHOR_NAME": "agent",
+    "GIT_AUTHOR_EMAIL": "agent@sandbox.invalid",
+    "GIT_COMMITTER_NAME": "agent",
+    "GIT_COMMITTER_EMAIL": "agent@sandbox.invalid",
+}
 INTERPRETER = os.environ.get("SANDLOT_PYTHON", "/usr/bin/python3")
 SKELETON = Path("/etc/skel")
 WORKSPACE = Path(os.environ.get("SANDLOT_WORKSPACE", "/workspace"))
@@ -102,6 +108,7 @@ def base_variables(workspace: Path, home: Path) -> dict[str, str]:
         "SHELL": "/bin/bash",
         "PYTHONUSERBASE": f"{workspace}/.local",
         "npm_config_prefix": f"{workspace}/.local",
+        **GIT_IDENTITY,
     }
 
 

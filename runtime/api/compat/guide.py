@@ -13,7 +13,7 @@ from typing import Any
 from runtime.api.compat.legacy import is_old_input, read_turns
 from runtime.api.compat.messages import read_messages
 from runtime.api.compat.parts import input_of_contents
-from runtime.api.compat.spelling import respell, snake_keys
+from runtime.api.compat.spelling import reading, respell, snake_keys
 from runtime.api.compat.spelling import tools as spell_tools
 from runtime.controller.sessions import MAX_TTL_SECONDS, SessionCall
 from runtime.errors import InvalidRequest
@@ -71,10 +71,12 @@ def read_guide(body: Any, revision: str | None = None) -> GuideCall | None:
     _read_input(asked)
     _read_instruction(asked)
     _read_tools(asked)
-    _read_generation(asked)
+    with reading("generation_config"):
+        _read_generation(asked)
     if asked.get("agent") is not None and asked.get("model") is not None:
         config = asked.get("agent_config") or {"type": "antigravity"}
-        asked["agent_config"] = {**config, "model": asked.pop("model")}
+        with reading("agent_config"):
+            asked["agent_config"] = {**config, "model": asked.pop("model")}
     return GuideCall(asked, session, version in OLD or (version is None and is_old))
 
 
@@ -91,7 +93,7 @@ def is_guide_style(body: Json) -> bool:
 
 
 def _version(asked: Any) -> str | None:
-    if asked is None or asked in CURRENT or asked in OLD:
+    if asked is None or (isinstance(asked, str) and asked in CURRENT + OLD):
         return asked
     raise InvalidRequest(
         f"schemaVersion: '{str(asked)[:80]}' is not known; use one of "

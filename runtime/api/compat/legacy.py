@@ -37,7 +37,7 @@ def read_turns(turns: list[Any]) -> list[Json]:
     steps: list[Json] = []
     for index, turn in enumerate(turns):
         path = f"input[{index}]"
-        if not isinstance(turn, dict) or turn.get("role") not in _ROLES:
+        if not isinstance(turn, dict) or str(turn.get("role")) not in _ROLES:
             raise InvalidRequest(f"{path}.role: use 'user' or 'model'.")
         for name in turn.keys() - {"role", "content"}:
             raise InvalidRequest(f"Unknown parameter '{path}.{name}'.")

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from runtime.api.compat.spelling import reading
 from runtime.errors import InvalidRequest
 
 Json = dict[str, Any]
@@ -40,7 +41,8 @@ def read_messages(messages: Any, path: str = "messages") -> Conversation:
         raise InvalidRequest(f"{path}: must be a list with at least one message.")
     found = Conversation()
     for index, message in enumerate(messages):
-        _add(found, message, f"{path}[{index}]")
+        with reading(f"{path}[{index}]"):
+            _add(found, message, f"{path}[{index}]")
     if not found.steps:
         raise InvalidRequest(f"{path}: must have at least one message that is not an instruction.")
     return found

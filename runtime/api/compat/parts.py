@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from runtime.api.compat.spelling import reading
 from runtime.errors import InvalidRequest
 
 Json = dict[str, Any]
@@ -27,7 +28,9 @@ def input_of_contents(contents: Any, path: str = "contents") -> Any:
         raise InvalidRequest(f"{path}: must not be empty.")
     builder = StepBuilder()
     for index, item in enumerate(items):
-        _add(builder, item, f"{path}[{index}]" if isinstance(contents, list) else path)
+        place = f"{path}[{index}]" if isinstance(contents, list) else path
+        with reading(place):
+            _add(builder, item, place)
     return builder.steps
 
 

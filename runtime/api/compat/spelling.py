@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from runtime.errors import InvalidRequest
@@ -19,6 +20,15 @@ _TOOLS = {
     "browser": "browser",
     "mcp_server": "mcp_server",
 }
+
+
+@contextmanager
+def reading(path: str) -> Generator[None]:
+    """Around the reading of foreign JSON: what has another type than expected is a bad request."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InvalidRequest(f"{path}: has a part that is not of the right type.") from error
 
 
 def snake(name: str) -> str:
@@ -51,11 +61,12 @@ def tools(asked: list[Any]) -> list[Any]:
     for index, tool in enumerate(asked):
         if isinstance(tool, str) and snake(tool) in _TOOLS:
             found.append({"type": _TOOLS[snake(tool)]})
-        elif not isinstance(tool, dict) or "type" in tool:
+        elif not isinstance(tool, dict) or not tool or "type" in tool:
             found.append(tool)
         else:
-            for name, settings in tool.items():
-                found += _tool(name, settings, f"tools[{index}].{name}")
+            with reading(f"tools[{index}]"):
+                for name, settings in tool.items():
+                    found += _tool(name, settings, f"tools[{index}].{name}")
     return found
 
 

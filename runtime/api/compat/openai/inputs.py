@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runtime.api.compat.messages import Conversation, content_of, function_call, text_of
+from runtime.api.compat.spelling import reading
 from runtime.errors import InvalidRequest
 
 Json = dict[str, Any]
@@ -18,7 +19,8 @@ def read_input(value: str | list[Any]) -> Conversation:
         found.steps.append({"type": "user_input", "content": [{"type": "text", "text": value}]})
         return found
     for index, item in enumerate(value):
-        _add(found, item, f"input[{index}]")
+        with reading(f"input[{index}]"):
+            _add(found, item, f"input[{index}]")
     if not found.steps:
         raise InvalidRequest("input: must have at least one item that is not an instruction.")
     return found

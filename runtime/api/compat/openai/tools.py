@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from runtime.api.compat.spelling import reading
 from runtime.errors import InvalidRequest
 
 Json = dict[str, Any]
@@ -14,7 +15,11 @@ _OF_THE_SANDBOX = ("code_execution", "filesystem", "browser")
 
 def wire_tools(tools: list[Json]) -> list[Json]:
     """The wire's tools. Raises `InvalidRequest`, naming the tool."""
-    return [_tool(tool, f"tools[{index}]") for index, tool in enumerate(tools)]
+    found: list[Json] = []
+    for index, tool in enumerate(tools):
+        with reading(f"tools[{index}]"):
+            found.append(_tool(tool, f"tools[{index}]"))
+    return found
 
 
 def container_of(tools: list[Json]) -> str | None:

@@ -227,6 +227,8 @@ def test_a_session_is_gone_on_with() -> None:
         ({"contents": "x", "input": "y"}, "contents: cannot be given together with 'input'"),
         ({"agent_id": "a", "agent": "b"}, "agent: cannot be given together with 'agent_id'"),
         ({"contents": []}, "contents: must not be empty"),
+        ({"contents": [{"role": ["a"], "parts": ["x"]}]}, r"contents\[0\]: has a part"),
+        ({"schemaVersion": ["a"]}, "schemaVersion"),
         ({"contents": [3]}, r"contents\[0\]: must be a text"),
         ({"contents": [{"role": "robot", "parts": ["x"]}]}, r"contents\[0\].role: use 'user'"),
         ({"contents": [{"role": "user", "parts": []}]}, r"contents\[0\].parts: must be a list"),

@@ -262,6 +262,8 @@ def test_errors() -> None:
         ([{"role": "user", "content": "x", "mood": 1}], r"input\[0\].mood"),
         ([{"type": "function_call", "call_id": "a", "name": "f", "arguments": "{"}], "valid JSON"),
         ([3], r"input\[0\]: must be an object"),
+        ([{"type": "reasoning", "summary": ["a"]}], r"input\[0\]: has a part"),
+        ([{"type": "code_interpreter_call", "id": "x", "outputs": [3]}], r"input\[0\]: has a"),
         (
             [{"role": "user", "content": [{"type": "input_image", "image_url": "http://x"}]}],
             "only content sent inline",

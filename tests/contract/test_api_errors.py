@@ -89,7 +89,7 @@ async def test_bodies_that_are_no_good_json(api: Running, body: bytes, words: st
         ({"agent": 3}, "agent: input should be a valid string"),
         ({"agent": None}, "One of 'agent' and 'model'"),
         ({"model": "gpt"}, "model: cannot be given together with 'agent'"),
-        ({"agentt": "x"}, "Unknown parameter \'agentt\'. Did you mean 'agent'?"),
+        ({"agentt": "x"}, "Unknown parameter 'agentt'. Did you mean 'agent'?"),
         ({"systemInstructions": "x"}, "Did you mean 'system_instruction'?"),
         ({"zzz": 1}, "Unknown parameter 'zzz'."),
         ({"temperature": 1}, "Unknown parameter 'temperature'"),

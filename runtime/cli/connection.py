@@ -88,6 +88,8 @@ def controller(
                 announce("starting a controller for the occasion")
                 child = _start(here.folder)
             url = _wait_until_up(here.folder, child)
+            if child is not None:
+                announce(f"it listens on {url} until this command ends")
             yield Endpoint(url, here.api_key)
     except KeyboardInterrupt:
         patient = False
@@ -99,7 +101,7 @@ def controller(
 
 def _start(folder: StateFolder) -> subprocess.Popen[bytes]:
     folder.address_file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "runtime.cli", "serve", "--port", "0", "--while-used"]
+    command = [sys.executable, "-m", "runtime.cli", "serve", "--while-used"]
     with folder.log_file.open("ab") as log:
         # A session of its own: an interrupt at the terminal is for the command, not for it.
         return subprocess.Popen(

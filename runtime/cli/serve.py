@@ -103,7 +103,7 @@ def _listening_on(settings: Settings, host: str) -> Settings:
 
 
 def _port(order: ServeOrder, here: Home) -> int | None:
-    if order.port is not None:
+    if order.port is not None or order.while_used:
         return order.port
     server = here.settings.server
     return server.port if "port" in server.model_fields_set else None

@@ -26,6 +26,8 @@ from runtime.schema.settings import SandboxSettings
 
 REAP_SECONDS = 5.0
 RECONNECT_SECONDS = 10.0
+WATCH_SECONDS = 0.3
+"""How often a sandbox that is waited for is looked at."""
 
 log = structlog.get_logger(__name__)
 Image = Callable[[], Awaitable[str]]
@@ -40,14 +42,26 @@ class LiveSandbox:
     environment_id: str
     listener: SandboxListener
     scope: anyio.CancelScope
+    provider: SandboxProvider
     users: int = 0
     last_used: float = field(default_factory=clock.monotonic)
 
-    async def session(self) -> GuestSession:
-        """The guest, connected or soon connected again. Raises `SandboxLost`."""
-        with anyio.move_on_after(RECONNECT_SECONDS):
-            return await self.listener.session()
-        raise SandboxLost("The sandbox did not connect again.")
+    async def session(self, within_seconds: float | None = RECONNECT_SECONDS) -> GuestSession:
+        """The guest, connected or soon to be. Raises `SandboxLost`, at once when it has ended."""
+        with anyio.move_on_after(within_seconds), collapsed():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._watch, tasks)
+                session = await self.listener.session()
+                tasks.cancel_scope.cancel()
+                return session
+        raise SandboxLost("The sandbox has ended, or does not connect.")
+
+    async def _watch(self, tasks: TaskGroup) -> None:
+        while True:
+            await anyio.sleep(WATCH_SECONDS)
+            state = await self.provider.state(self.sandbox_id)
+            if state is None or not state.running:
+                tasks.cancel_scope.cancel()
 
 
 class Sandboxes:
@@ -169,7 +183,7 @@ class Sandboxes:
         scope = anyio.CancelScope()
         await listener.bind(self._provider.guest_uid)
         self._tasks.start_soon(self._serve, listener, scope)
-        sandbox = LiveSandbox(sandbox_id, plan.environment_id, listener, scope)
+        sandbox = LiveSandbox(sandbox_id, plan.environment_id, listener, scope, self._provider)
         spec = SandboxSpec(
             sandbox_id=sandbox_id,
             environment_id=plan.environment_id,
@@ -209,21 +223,10 @@ class Sandboxes:
             raise SandboxUnavailable(f"The sandbox was not ready within {seconds:g} s.") from error
 
     async def _first_session(self, sandbox: LiveSandbox) -> GuestSession:
-        """The guest's first connection; raises at once when the container ends before."""
-        with collapsed():
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._watch_start, sandbox.sandbox_id, tasks)
-                session = await sandbox.listener.session()
-                tasks.cancel_scope.cancel()
-                return session
-        raise await self.why_lost(sandbox)
-
-    async def _watch_start(self, sandbox_id: str, tasks: TaskGroup) -> None:
-        while True:
-            await anyio.sleep(0.5)
-            state = await self._provider.state(sandbox_id)
-            if state is None or not state.running:
-                tasks.cancel_scope.cancel()
+        try:
+            return await sandbox.session(None)
+        except SandboxLost as error:
+            raise await self.why_lost(sandbox) from error
 
     async def _reap(self) -> None:
         while True:

@@ -232,9 +232,11 @@ async def _no_one(text: str) -> None:
 CHROMIUM_ITSELF = re.compile(r"^(?!/bin/sh)(?!.*--type=).*--remote-debugging-pipe", re.DOTALL)
 RENDERER = re.compile("--type=renderer")
 DRIVER = re.compile("run-driver")
+OURS = re.compile("run-driver|chrom|no-browser")
+"""Everything that a browser may start; other tests keep processes of their own."""
 
 
-def processes(command: re.Pattern[str] | None = None) -> list[int]:
+def processes(command: re.Pattern[str] = OURS) -> list[int]:
     """The ids of the processes below this one whose command line is like `command`."""
     parents: dict[int, int] = {}
     lines: dict[int, str] = {}
@@ -245,7 +247,7 @@ def processes(command: re.Pattern[str] | None = None) -> list[int]:
                 if status[0] != "Z":
                     parents[int(entry.name)] = int(status[1])
                     lines[int(entry.name)] = (entry / "cmdline").read_text()
-    wanted = [pid for pid in parents if command is None or command.search(lines[pid])]
+    wanted = [pid for pid in parents if command.search(lines[pid])]
     return [pid for pid in wanted if _is_below(pid, parents)]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 import httpx2
 import pytest
+from anyio.lowlevel import checkpoint
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
@@ -50,6 +51,7 @@ class Site:
     async def endless(self, request: Request) -> Response:
         async def chunks() -> AsyncIterator[bytes]:
             while True:
+                await checkpoint()
                 yield b"x" * 65536
 
         return StreamingResponse(chunks())

@@ -39,6 +39,7 @@ async def test_a_file_of_the_workspace_opens_with_what_it_needs(world: World) ->
             "Opened /workspace/site/report.html.\nPage: Report (/workspace/site/report.html)\n"
         )
         assert 'heading "Größe"' in text
+        text = await world.call("wait", text="sum 42")
         assert "sum 42" in text
         assert "hidden by style" not in text
         assert "workspace.sandlot" not in text

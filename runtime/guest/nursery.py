@@ -38,6 +38,7 @@ class Nursery:
         wake_read, wake_write = socket.socketpair()
         wake_write.setblocking(False)
         wake_read.setblocking(False)
+        gc.collect()
         gc.freeze()
         supervisor = self._fork(SUPERVISOR, lambda: self._supervisor(theirs), [ours])
         theirs.close()

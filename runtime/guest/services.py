@@ -1,149 +1,24 @@
-"""The main programs of the service processes: what hands and browser offer to the supervisor."""
+"""The main programs of the service processes.
+
+Each imports what only it needs after the fork, so that no other process holds it.
+"""
 
 from __future__ import annotations
-
-import os
-import shutil
-from pathlib import Path
-from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from runtime.guest.channel import Ends
-from runtime.guest.page_files import PageFiles, WorkspaceLine
-from runtime.guest.paths import Paths
-from runtime.guest.service import Offer, Operation, Service, StreamOperation
-from runtime.guest.streams import FileStreams
-from runtime.guest.surroundings import find_surroundings
-from runtime.guest.terminal import Terminals
-from runtime.guest.tree import FileOperations, Tree
-
-if TYPE_CHECKING:
-    from runtime.guest.hands import Hands
-
-GIT_IDENTITY = {
-    "GIT_AUTHOR_NAME": "agent",
-    "GIT_AUTHOR_EMAIL": "agent@sandbox.invalid",
-    "GIT_COMMITTER_NAME": "agent",
-    "GIT_COMMITTER_EMAIL": "agent@sandbox.invalid",
-}
-INTERPRETER = os.environ.get("SANDLOT_PYTHON", "/usr/bin/python3")
-SKELETON = Path("/etc/skel")
-WORKSPACE = Path(os.environ.get("SANDLOT_WORKSPACE", "/workspace"))
-
-
-def browser_main(ends: Ends) -> None:
-    """The whole life of the browser's process."""
-    anyio.run(_serve_browser, ends)
-
-
-async def _serve_browser(ends: Ends) -> None:
-    # Playwright is large, and most environments never open a page.
-    from runtime.guest.browser_config import BrowserConfig
-    from runtime.guest.browser_tools import build_browser_tools
-
-    tools: dict[str, Any] = {}
-    operations: dict[str, Operation] = {}
-    service = Service(Offer(tools, operations))
-    line = WorkspaceLine(service)
-    config = BrowserConfig(
-        directory=Path(mkdtemp(prefix="browser-")),
-        read_workspace_file=line.read,
-        write_workspace_file=line.write,
-        save_download=line.save,
-        executable=os.environ.get("SANDLOT_CHROMIUM", "/usr/bin/chromium"),
-    )
-    browser = build_browser_tools(config)
-
-    async def close(arguments: dict[str, Any]) -> Any:
-        await browser.close()
-
-    tools.update(browser.tools)
-    operations["close"] = close
-    try:
-        await service.serve(ends)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await browser.close()
 
 
 def hands_main(ends: Ends) -> None:
     """The whole life of the hands' process."""
-    anyio.run(_serve_hands, ends)
+    from runtime.guest.hands_service import serve_hands
+
+    anyio.run(serve_hands, ends)
 
 
-async def _serve_hands(ends: Ends) -> None:
-    # Imported here, beside the supervisor's dialling, and not before it.
-    from runtime.guest.hands import Hands, HandsConfig
+def browser_main(ends: Ends) -> None:
+    """The whole life of the browser's process."""
+    from runtime.guest.browser_service import serve_browser
 
-    home = WORKSPACE / ".home"
-    if not home.exists():
-        make_home(home)
-    runtime_dir = Path(mkdtemp(prefix="hands-"))
-    config = HandsConfig(WORKSPACE, runtime_dir, base_variables(WORKSPACE, home), INTERPRETER)
-    async with Hands(config) as hands:
-        await hands.kernel.start()
-        terminals = Terminals(Paths(WORKSPACE, home), config.variables)
-        offer = Offer(hands.tools, operations(hands, terminals), streams(terminals))
-        await Service(offer).serve(ends)
-
-
-def make_home(home: Path) -> None:
-    """A home with the image's settings and caches, which save a first plot half a second."""
-    if SKELETON.is_dir():
-        shutil.copytree(SKELETON, home, symlinks=True)
-    else:
-        home.mkdir()
-
-
-def base_variables(workspace: Path, home: Path) -> dict[str, str]:
-    """The environment of everything that the agent starts; its own installs come first."""
-    kept = {name: os.environ[name] for name in ("LANG", "TZ") if name in os.environ}
-    return {
-        **kept,
-        "PATH": f"{workspace}/.local/bin:/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(home),
-        "USER": "agent",
-        "SHELL": "/bin/bash",
-        "PYTHONUSERBASE": f"{workspace}/.local",
-        "npm_config_prefix": f"{workspace}/.local",
-        **GIT_IDENTITY,
-    }
-
-
-def operations(hands: Hands, terminals: Terminals) -> dict[str, Operation]:
-    """What the supervisor asks of the hands beside tools."""
-
-    async def configure(arguments: dict[str, Any]) -> Any:
-        hands.configure(arguments["variables"])
-        terminals.set_variables(arguments["variables"])
-
-    async def surroundings(arguments: dict[str, Any]) -> Any:
-        return find_surroundings(WORKSPACE)
-
-    async def close(arguments: dict[str, Any]) -> Any:
-        await hands.close()
-
-    files = FileOperations(Tree(WORKSPACE))
-    return {
-        **PageFiles(WORKSPACE).operations(),
-        "configure": configure,
-        "surroundings": surroundings,
-        "close": close,
-        "list_files": files.list_files,
-        "delete": files.delete,
-    }
-
-
-def streams(terminals: Terminals) -> dict[str, StreamOperation]:
-    """The byte streams that the hands fill or read."""
-    files = FileStreams(Tree(WORKSPACE))
-    return {
-        "read_file": files.read_file,
-        "write_file": files.write_file,
-        "read_tar": files.read_tar,
-        "extract_tar": files.extract_tar,
-        "terminal": terminals.terminal,
-        "exec": terminals.execute,
-    }
+    anyio.run(serve_browser, ends)

@@ -22,6 +22,7 @@ class Traffic:
         self._by_script: dict[Request, Page] = {}
         self._navigating: dict[Page, Request] = {}
         self._arrived: set[Page] = set()
+        self._answered: set[Page] = set()
         self._changed = anyio.Event()
 
     def __enter__(self) -> Traffic:
@@ -54,6 +55,10 @@ class Traffic:
         """Whether scripts of `page` wait for an answer."""
         return page in self._by_script.values()
 
+    def was_answered(self, page: Page) -> bool:
+        """Whether scripts of `page` got an answer, which they may still be working on."""
+        return page in self._answered
+
     async def change(self) -> None:
         """Wait until something began or ended."""
         await self._changed.wait()
@@ -71,7 +76,9 @@ class Traffic:
         self._tell()
 
     def _finished(self, request: Request) -> None:
-        self._by_script.pop(request, None)
+        page = self._by_script.pop(request, None)
+        if page is not None:
+            self._answered.add(page)
         self._tell()
 
     def _failed(self, request: Request) -> None:

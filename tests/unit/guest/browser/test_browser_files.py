@@ -131,7 +131,8 @@ async def test_a_page_of_the_workspace_can_ask_a_local_server(world: World) -> N
         f"<script>fetch('{world.site.url}/api').then((r) => r.text())"
         ".then((t) => document.body.append(t))</script>",
     )
-    assert "from the server" in await world.call("navigate", url="client.html")
+    await world.call("navigate", url="client.html")
+    assert "from the server" in await world.call("wait", text="from the server")
 
 
 async def test_a_picture_of_what_shows(world: World) -> None:

@@ -1,61 +1,97 @@
-"""Transactions: any number of readers, one writer at a time, none torn by a cancellation."""
+"""Transactions: any number of readers, one writer at a time, none torn by a cancellation.
+
+What is read or written is a function of a connection. It runs in a thread, together with what
+others want at the same time: reads that come together share a snapshot, writes a commit. So it
+looks at nothing but its connection, and may be run again from the start when a neighbour failed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import anyio
+import anyio.to_thread
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from runtime.errors import StorageUnavailable
 from runtime.store import sqlite
+from runtime.store.lanes import Job, Lanes
+
+T = TypeVar("T")
 
 
 class Database:
-    """The two pools of one database and the turn to write."""
+    """The two engines of one database and the turns on them."""
 
-    def __init__(self, writer: AsyncEngine, readers: AsyncEngine) -> None:
+    def __init__(self, writer: Engine, readers: Engine) -> None:
         self._writer = writer
         self._readers = readers
-        self._turn = anyio.Lock()
+        self._writes = Lanes(self._write_all, 1)
+        self._reads = Lanes(self._read_all, sqlite.READERS)
 
-    @asynccontextmanager
-    async def read(self) -> AsyncGenerator[AsyncConnection]:
-        """A snapshot to read from. Raises `StorageUnavailable`."""
-        with anyio.CancelScope(shield=True), _faults():
-            async with self._readers.begin() as connection:
-                yield connection
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """What `work` finds in a snapshot that is not older than the call.
 
-    @asynccontextmanager
-    async def write(self) -> AsyncGenerator[AsyncConnection]:
-        """A transaction that commits at the end of the block.
-
-        A cancellation waits until it is over: keep it short. Raises `StorageFull` and
-        `StorageUnavailable`; then nothing of it is stored.
+        Raises what `work` raises, and `StorageUnavailable`.
         """
-        async with self._turn:
-            with anyio.CancelScope(shield=True), _faults():
-                async with self._writer.begin() as connection:
-                    yield connection
+        return await self._reads.run(work)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, once its changes are committed.
+
+        Raises what `work` raises, `StorageFull` and `StorageUnavailable`; nothing of it is stored
+        then.
+        """
+        return await self._writes.run(work)
 
     async def close(self) -> None:
         """Close all connections."""
         with anyio.CancelScope(shield=True):
-            await self._readers.dispose()
-            await self._writer.dispose()
+            await anyio.to_thread.run_sync(self._readers.dispose)
+            await anyio.to_thread.run_sync(self._writer.dispose)
+
+    def _read_all(self, batch: list[Job[Any]]) -> None:
+        try:
+            with self._readers.begin() as connection:
+                for job in batch:
+                    _attempt(job, connection)
+        except BaseException as error:  # noqa: BLE001 - handed to everyone who waits for it
+            for job in batch:
+                job.fail(_fault(error))
+
+    def _write_all(self, batch: list[Job[Any]]) -> None:
+        try:
+            with self._writer.begin() as connection:
+                for job in batch:
+                    job.perform(connection)
+        except BaseException as error:  # noqa: BLE001 - handed to who waits for it
+            if len(batch) == 1:
+                batch[0].fail(_fault(error))
+                return
+            # Nothing was committed: alone, each fails or succeeds for itself.
+            for job in batch:
+                self._write_all([job])
 
 
-@contextmanager
-def _faults() -> Generator[None]:
+def _attempt(job: Job[Any], connection: Connection) -> None:
     try:
-        yield
-    except DBAPIError as error:
+        job.perform(connection)
+    except BaseException as error:  # noqa: BLE001 - handed to who waits for it
+        job.fail(_fault(error))
+
+
+def _fault(error: BaseException) -> BaseException:
+    """What an error means to callers; itself where it has no meaning of its own."""
+    if isinstance(error, PoolTimeout):
+        fault = StorageUnavailable("The database is too busy; try again.")
+    elif isinstance(error, DBAPIError):
         fault = sqlite.as_fault(error)
-        if fault is None:
-            raise
-        raise fault from error
-    except PoolTimeout as error:
-        raise StorageUnavailable("The database is too busy; try again.") from error
+    else:
+        fault = None
+    if fault is None:
+        return error
+    fault.__cause__ = error
+    return fault

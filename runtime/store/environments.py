@@ -6,8 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Row, Select, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from runtime.store.database import Database
 from runtime.store.tables import environments as table
@@ -39,10 +38,10 @@ def _record(row: Row[Any]) -> EnvironmentRecord:
     return EnvironmentRecord(*row)
 
 
-async def insert_environment(connection: AsyncConnection, record: EnvironmentRecord) -> None:
+def insert_environment(connection: Connection, record: EnvironmentRecord) -> None:
     """Insert `record` as part of a larger transaction."""
     values = {column.name: getattr(record, column.name) for column in _COLUMNS}
-    await connection.execute(insert(table).values(values))
+    connection.execute(insert(table).values(values))
 
 
 class Environments:
@@ -53,13 +52,14 @@ class Environments:
 
     async def create(self, record: EnvironmentRecord) -> None:
         """Insert a new environment."""
-        async with self._database.write() as connection:
-            await insert_environment(connection, record)
+        await self._database.write(lambda connection: insert_environment(connection, record))
 
     async def get(self, environment_id: str) -> EnvironmentRecord | None:
         """One environment, whatever its status."""
-        async with self._database.read() as connection:
-            row = (await connection.execute(_by_id(environment_id))).one_or_none()
+        statement = _by_id(environment_id)
+        row = await self._database.read(
+            lambda connection: connection.execute(statement).one_or_none()
+        )
         return None if row is None else _record(row)
 
     async def page(
@@ -75,14 +75,13 @@ class Environments:
             statement = statement.where(table.c.id < before)
         if status is not None:
             statement = statement.where(table.c.status == status)
-        async with self._database.read() as connection:
-            return [_record(row) for row in await connection.execute(statement)]
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
+        return [_record(row) for row in rows]
 
     async def touch(self, environment_id: str, moment: datetime) -> None:
         """Note that the environment was used at `moment`."""
         statement = update(table).where(table.c.id == environment_id).values(last_used=moment)
-        async with self._database.write() as connection:
-            await connection.execute(statement)
+        await self._database.write(lambda connection: connection.execute(statement).close())
 
     async def retire(
         self,
@@ -104,8 +103,10 @@ class Environments:
         )
         if unused_since is not None:
             statement = statement.where(table.c.last_used <= unused_since)
-        async with self._database.write() as connection:
-            return (await connection.execute(statement)).rowcount == 1
+        found = await self._database.write(
+            lambda connection: connection.execute(statement).rowcount
+        )
+        return found == 1
 
     async def unused_since(self, moment: datetime, *, limit: int = 100) -> list[EnvironmentRecord]:
         """Active environments whose last use is not after `moment`, longest unused first."""
@@ -115,8 +116,8 @@ class Environments:
             .order_by(table.c.last_used)
             .limit(limit)
         )
-        async with self._database.read() as connection:
-            return [_record(row) for row in await connection.execute(statement)]
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
+        return [_record(row) for row in rows]
 
 
 def _by_id(environment_id: str) -> Select[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Connection, Select, select
 
 from runtime.store.database import Database
 from runtime.store.tables import events as table
@@ -40,21 +40,26 @@ class Events:
         state = select(interactions.c.last_seq, interactions.c.settled_at).where(
             interactions.c.id == interaction_id
         )
-        async with self._database.read() as connection:
-            row = (await connection.execute(state)).one_or_none()
+
+        def find(connection: Connection) -> EventPage | None:
+            row = connection.execute(state).one_or_none()
             if row is None:
                 return None
             last_seq, settled_at = row
             found: list[tuple[int, Event]] = []
             if last_seq > after:
-                rows = await connection.execute(_page(interaction_id, after, limit))
+                rows = connection.execute(_page(interaction_id, after, limit))
                 found = [(row.seq, row.body) for row in rows]
-        return EventPage(found, last_seq, settled_at is not None)
+            return EventPage(found, last_seq, settled_at is not None)
+
+        return await self._database.read(find)
 
     async def all(self, interaction_id: str) -> list[Event]:
         """Every event of a log, in order; empty when there is no such log."""
-        async with self._database.read() as connection:
-            return list((await connection.execute(select_log(interaction_id))).scalars())
+        statement = select_log(interaction_id)
+        return await self._database.read(
+            lambda connection: list(connection.execute(statement).scalars())
+        )
 
 
 def _page(interaction_id: str, after: int, limit: int) -> Any:

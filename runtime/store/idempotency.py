@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete, insert, select
 
 from runtime.store.database import Database
 from runtime.store.tables import idempotency as table
@@ -47,23 +46,22 @@ class Idempotency:
 
     async def find(self, claim: Claim, moment: datetime) -> Claimed | None:
         """What the key of `claim` was used for in the 24 hours before `moment`."""
-        async with self._database.read() as connection:
-            return await _find(connection, claim, moment)
+        return await self._database.read(lambda connection: _find(connection, claim, moment))
 
 
-async def check_unclaimed(connection: AsyncConnection, claim: Claim, moment: datetime) -> None:
+def check_unclaimed(connection: Connection, claim: Claim, moment: datetime) -> None:
     """Drop outdated keys. Raises `AlreadyClaimed` when the key is still in use."""
-    await connection.execute(delete(table).where(table.c.created < moment - KEPT))
-    found = await _find(connection, claim, moment)
+    connection.execute(delete(table).where(table.c.created < moment - KEPT))
+    found = _find(connection, claim, moment)
     if found is not None:
         raise AlreadyClaimed(found)
 
 
-async def insert_claim(
-    connection: AsyncConnection, claim: Claim, interaction_id: str, moment: datetime
+def insert_claim(
+    connection: Connection, claim: Claim, interaction_id: str, moment: datetime
 ) -> None:
     """Note that the key made `interaction_id`."""
-    await connection.execute(
+    connection.execute(
         insert(table).values(
             project_id=claim.project_id,
             key=claim.key,
@@ -74,11 +72,11 @@ async def insert_claim(
     )
 
 
-async def _find(connection: AsyncConnection, claim: Claim, moment: datetime) -> Claimed | None:
+def _find(connection: Connection, claim: Claim, moment: datetime) -> Claimed | None:
     statement = select(table.c.request_hash, table.c.interaction_id).where(
         table.c.project_id == claim.project_id,
         table.c.key == claim.key,
         table.c.created >= moment - KEPT,
     )
-    row = (await connection.execute(statement)).one_or_none()
+    row = connection.execute(statement).one_or_none()
     return None if row is None else Claimed(row.request_hash, row.interaction_id)

@@ -76,16 +76,19 @@ class Interactions:
     async def get(self, interaction_id: str) -> InteractionRecord | None:
         """All of one interaction."""
         statement = select(*_SUMMARY, *_BULK).where(table.c.id == interaction_id)
-        async with self._database.read() as connection:
-            row = (await connection.execute(statement)).one_or_none()
+        row = await self._database.read(
+            lambda connection: connection.execute(statement).one_or_none()
+        )
         if row is None:
             return None
         return InteractionRecord(summary_of(row), *row[len(_SUMMARY) :])
 
     async def summary(self, interaction_id: str) -> InteractionSummary | None:
         """One interaction without its bulk."""
-        async with self._database.read() as connection:
-            row = (await connection.execute(select_summary(interaction_id))).one_or_none()
+        statement = select_summary(interaction_id)
+        row = await self._database.read(
+            lambda connection: connection.execute(statement).one_or_none()
+        )
         return None if row is None else summary_of(row)
 
     async def page(
@@ -105,15 +108,13 @@ class Interactions:
         if settled is not None:
             is_null = table.c.settled_at.is_(None)
             statement = statement.where(~is_null if settled else is_null)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).all()
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
         return [summary_of(row) for row in rows]
 
     async def unsettled(self) -> list[InteractionSummary]:
         """Everything that should be running, oldest first."""
         statement = select(*_SUMMARY).where(table.c.settled_at.is_(None)).order_by(table.c.id)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).all()
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
         return [summary_of(row) for row in rows]
 
     async def forgettable(self) -> list[str]:
@@ -121,5 +122,6 @@ class Interactions:
         statement = select(table.c.id).where(
             table.c.settled_at.is_not(None), table.c.store.is_(False)
         )
-        async with self._database.read() as connection:
-            return list((await connection.execute(statement)).scalars())
+        return await self._database.read(
+            lambda connection: list(connection.execute(statement).scalars())
+        )

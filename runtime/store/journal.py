@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, Update, delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Select, Update, delete, insert, select, update
 
 from runtime.errors import Conflict, NotFound, StorageFull
 from runtime.store import idempotency
@@ -85,23 +84,7 @@ class Journal:
         `sessions.SessionMoved` when the session is not where the turn takes it to be.
         """
         self._ballast.lay()
-        record = beginning.record
-        moment = record.summary.created
-        async with self._database.write() as connection:
-            if beginning.claim is not None:
-                await idempotency.check_unclaimed(connection, beginning.claim, moment)
-            if beginning.turn is not None:
-                await take_turn(connection, beginning.turn, moment)
-            if beginning.new_environment is not None:
-                await insert_environment(connection, beginning.new_environment)
-            if beginning.used_environment is not None:
-                await _use_environment(connection, beginning.used_environment, moment)
-            await connection.execute(insert(interactions).values(_row(record)))
-            await _insert_events(connection, record.summary.id, 1, [beginning.first_event], moment)
-            if beginning.claim is not None:
-                await idempotency.insert_claim(
-                    connection, beginning.claim, record.summary.id, moment
-                )
+        await self._database.write(lambda connection: _begin(connection, beginning))
 
     async def append(
         self,
@@ -121,12 +104,15 @@ class Journal:
             .values(last_seq=interactions.c.last_seq + len(new), **values)
             .returning(interactions.c.last_seq)
         )
-        async with self._database.write() as connection:
-            last = (await connection.execute(statement)).scalar_one_or_none()
+
+        def add(connection: Connection) -> int:
+            last = connection.execute(statement).scalar_one_or_none()
             if last is None:
-                raise await _why_not(connection, interaction_id)
-            await _insert_events(connection, interaction_id, last - len(new) + 1, new, moment)
-        return int(last)
+                raise _why_not(connection, interaction_id)
+            _insert_events(connection, interaction_id, last - len(new) + 1, new, moment)
+            return int(last)
+
+        return await self._database.write(add)
 
     async def settle(self, interaction_id: str, conclude: Conclude, moment: datetime) -> bool:
         """End a running interaction as `conclude` says, which sees its whole log.
@@ -152,18 +138,20 @@ class Journal:
         keep_steps: bool = True,
     ) -> bool:
         # All in one transaction: nothing can be appended between the look at the log and its end.
-        async with self._database.write() as connection:
-            row = (await connection.execute(_running(interaction_id))).one_or_none()
+        def end(connection: Connection) -> bool:
+            row = connection.execute(_running(interaction_id)).one_or_none()
             if row is None:
                 return False
-            log = list((await connection.execute(select_log(interaction_id))).scalars())
+            log = list(connection.execute(select_log(interaction_id)).scalars())
             summary = summary_of(row)
             settlement = conclude(summary, log)
             steps = settlement.steps if keep_steps else None
-            await connection.execute(_end(summary, settlement, steps, moment))
+            connection.execute(_end(summary, settlement, steps, moment))
             first = summary.last_seq + 1
-            await _insert_events(connection, interaction_id, first, settlement.events, moment)
-        return True
+            _insert_events(connection, interaction_id, first, settlement.events, moment)
+            return True
+
+        return await self._database.write(end)
 
     async def forget(self, interaction_id: str) -> bool:
         """Delete a settled interaction and its log; False when there is none.
@@ -173,13 +161,33 @@ class Journal:
         statement = delete(interactions).where(
             interactions.c.id == interaction_id, interactions.c.settled_at.is_not(None)
         )
-        async with self._database.write() as connection:
-            if (await connection.execute(statement)).rowcount == 1:
+
+        def drop(connection: Connection) -> bool:
+            if connection.execute(statement).rowcount == 1:
                 return True
             running = select(interactions.c.id).where(interactions.c.id == interaction_id)
-            if (await connection.execute(running)).first() is None:
+            if connection.execute(running).first() is None:
                 return False
-        raise Conflict(f"The interaction {interaction_id} is running; cancel it first.")
+            raise Conflict(f"The interaction {interaction_id} is running; cancel it first.")
+
+        return await self._database.write(drop)
+
+
+def _begin(connection: Connection, beginning: Beginning) -> None:
+    record = beginning.record
+    moment = record.summary.created
+    if beginning.claim is not None:
+        idempotency.check_unclaimed(connection, beginning.claim, moment)
+    if beginning.turn is not None:
+        take_turn(connection, beginning.turn, moment)
+    if beginning.new_environment is not None:
+        insert_environment(connection, beginning.new_environment)
+    if beginning.used_environment is not None:
+        _use_environment(connection, beginning.used_environment, moment)
+    connection.execute(insert(interactions), _row(record))
+    _insert_events(connection, record.summary.id, 1, [beginning.first_event], moment)
+    if beginning.claim is not None:
+        idempotency.insert_claim(connection, beginning.claim, record.summary.id, moment)
 
 
 def _running(interaction_id: str) -> Select[Any]:
@@ -228,8 +236,8 @@ def _changes(progress: Progress) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-async def _insert_events(
-    connection: AsyncConnection,
+def _insert_events(
+    connection: Connection,
     interaction_id: str,
     first: int,
     new: Sequence[Event],
@@ -240,24 +248,22 @@ async def _insert_events(
         for seq, body in enumerate(new, start=first)
     ]
     if rows:
-        await connection.execute(insert(events), rows)
+        connection.execute(insert(events), rows)
 
 
-async def _use_environment(
-    connection: AsyncConnection, environment_id: str, moment: datetime
-) -> None:
+def _use_environment(connection: Connection, environment_id: str, moment: datetime) -> None:
     statement = (
         update(environments)
         .where(environments.c.id == environment_id, environments.c.status == "active")
         .values(last_used=moment)
     )
-    if (await connection.execute(statement)).rowcount != 1:
+    if connection.execute(statement).rowcount != 1:
         raise NotFound(f"There is no active environment '{environment_id}'.")
 
 
-async def _why_not(connection: AsyncConnection, interaction_id: str) -> NotFound | Conflict:
+def _why_not(connection: Connection, interaction_id: str) -> NotFound | Conflict:
     statement = select(interactions.c.status).where(interactions.c.id == interaction_id)
-    status = (await connection.execute(statement)).scalar_one_or_none()
+    status = connection.execute(statement).scalar_one_or_none()
     if status is None:
         return NotFound(f"There is no interaction '{interaction_id}'.")
     return Conflict(f"The interaction {interaction_id} has ended ({status}); its log is closed.")

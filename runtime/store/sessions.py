@@ -6,8 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete, insert, select, update
 
 from runtime.store.database import Database
 from runtime.store.tables import sessions as table
@@ -53,26 +52,27 @@ class Sessions:
     async def get(self, session_id: str, moment: datetime) -> SessionRecord | None:
         """A session that has not expired at `moment`."""
         statement = select(*_COLUMNS).where(table.c.id == session_id, table.c.expires > moment)
-        async with self._database.read() as connection:
-            row = (await connection.execute(statement)).one_or_none()
+        row = await self._database.read(
+            lambda connection: connection.execute(statement).one_or_none()
+        )
         return None if row is None else SessionRecord(*row)
 
 
-async def take_turn(connection: AsyncConnection, turn: Turn, moment: datetime) -> None:
+def take_turn(connection: Connection, turn: Turn, moment: datetime) -> None:
     """Open the session, or move it on, as part of a larger transaction.
 
     Raises `SessionMoved` when the turn does not follow the last one any more. Expired sessions
     are dropped on the way.
     """
-    await connection.execute(delete(table).where(table.c.expires <= moment))
+    connection.execute(delete(table).where(table.c.expires <= moment))
     values = {column.name: getattr(turn.record, column.name) for column in _COLUMNS}
     if turn.follows is None:
-        await connection.execute(insert(table).values(values))
+        connection.execute(insert(table).values(values))
         return
     statement = (
         update(table)
         .where(table.c.id == turn.record.id, table.c.last_interaction_id == turn.follows)
         .values(values)
     )
-    if (await connection.execute(statement)).rowcount != 1:
+    if connection.execute(statement).rowcount != 1:
         raise SessionMoved(turn.record.id)

@@ -6,10 +6,9 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event
-from sqlalchemy.engine import Connection
+from sqlalchemy import URL, create_engine, event
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from runtime.errors import Internal, SandlotError, StorageFull, StorageUnavailable
 from runtime.store import codec
@@ -30,23 +29,25 @@ _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
-def writer(path: Path) -> AsyncEngine:
+def writer(path: Path) -> Engine:
     """The one connection that writes; its transactions take the write lock at their start."""
     return _engine(path, pool_size=1, begin="BEGIN IMMEDIATE", pragmas=_PRAGMAS)
 
 
-def readers(path: Path) -> AsyncEngine:
+def readers(path: Path) -> Engine:
     """A few connections that only read and never wait for the writer."""
     pragmas = {**_PRAGMAS, "query_only": "ON"}
     return _engine(path, pool_size=READERS, begin="BEGIN", pragmas=pragmas)
 
 
-def _engine(path: Path, *, pool_size: int, begin: str, pragmas: dict[str, str]) -> AsyncEngine:
-    engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}",
+def _engine(path: Path, *, pool_size: int, begin: str, pragmas: dict[str, str]) -> Engine:
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=30,
+        # A connection is used by one thread at a time, but not always by the same one.
+        connect_args={"check_same_thread": False},
         json_serializer=codec.dumps,
         json_deserializer=codec.loads,
     )
@@ -62,8 +63,8 @@ def _engine(path: Path, *, pool_size: int, begin: str, pragmas: dict[str, str]) 
     def start(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 
-    event.listen(engine.sync_engine, "connect", connect)
-    event.listen(engine.sync_engine, "begin", start)
+    event.listen(engine, "connect", connect)
+    event.listen(engine, "begin", start)
     return engine
 
 

@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sqlalchemy import text
+import anyio.to_thread
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from runtime.errors import Internal
 from runtime.store import lock, sqlite
@@ -53,15 +53,14 @@ class Store:
             writer = sqlite.writer(path)
             database = Database(writer, sqlite.readers(path))
             try:
-                await _prepare(writer, check=unclean)
+                await anyio.to_thread.run_sync(_prepare, writer, unclean)
                 yield cls(database, ballast)
             finally:
                 await database.close()
 
     async def check(self) -> None:
         """Whether the database answers and new work fits. Raises as `Journal.begin` does."""
-        async with self._database.read() as connection:
-            await connection.execute(text("SELECT 1"))
+        await self._database.read(lambda connection: connection.execute(text("SELECT 1")).scalar())
         self._ballast.lay()
 
 
@@ -73,12 +72,12 @@ def _file(state_dir: Path) -> Path:
     return path
 
 
-async def _prepare(writer: AsyncEngine, *, check: bool) -> None:
+def _prepare(writer: Engine, check: bool) -> None:
     try:
-        async with writer.begin() as connection:
+        with writer.begin() as connection:
             if check:
-                await connection.run_sync(sqlite.check_integrity)
-            await connection.run_sync(upgrade)
+                sqlite.check_integrity(connection)
+            upgrade(connection)
     except DBAPIError as error:
         raise sqlite.as_fault(error) or Internal(
             f"The database cannot be opened: {error}"

@@ -27,8 +27,7 @@ def record(moment: datetime, last: str = "int_1") -> SessionRecord:
 
 
 async def take(store: Store, turn: Turn, moment: datetime) -> None:
-    async with store._database.write() as connection:
-        await take_turn(connection, turn, moment)
+    await store._database.write(lambda connection: take_turn(connection, turn, moment))
 
 
 async def test_a_session_reads_back_until_it_expires(store: Store) -> None:

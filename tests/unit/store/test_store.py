@@ -164,8 +164,9 @@ async def test_new_work_waits_for_the_reserve(tmp_path: Path) -> None:
 async def test_a_foreign_lock_is_waited_for_and_then_reported(tmp_path: Path) -> None:
     async with Store.open(tmp_path) as store:
         await store.journal.begin(beginning("int_1"))
-        async with store._database.write() as connection:
-            await connection.exec_driver_sql("PRAGMA busy_timeout=50")
+        await store._database.write(
+            lambda connection: connection.exec_driver_sql("PRAGMA busy_timeout=50").close()
+        )
         other = sqlite3.connect(tmp_path / "sandlot.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageUnavailable, match="try again"):
@@ -182,7 +183,7 @@ def _page_limit(store: Store) -> Callable[[int], None]:
     def apply(connection: Connection) -> None:
         connection.exec_driver_sql(f"PRAGMA max_page_count={limit[0]}")
 
-    event.listen(store._database._writer.sync_engine, "begin", apply, insert=True)
+    event.listen(store._database._writer, "begin", apply, insert=True)
 
     def allow(pages: int) -> None:
         limit[0] = pages

@@ -8,10 +8,9 @@ and pass the same door. Proxies of the environment are not used: they would look
 from __future__ import annotations
 
 import functools
-import ipaddress
-import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -19,21 +18,13 @@ import httpcore2
 import httpx2
 
 from runtime.errors import AddressRefused
-from runtime.tools.addresses import Allowance, IpAddress, checked_host
+from runtime.outbound.addresses import Allowance, IpAddress, checked_host
+from runtime.outbound.door import Door, Resolve, system_addresses
 
 CONNECT_SECONDS = 10.0
 MAX_REDIRECTS = 5
 MAX_BYTES = 16 * 1024 * 1024
 """The largest body of a response that is read, unless a caller says otherwise."""
-
-Resolve = Callable[[str, int], Awaitable[list[str]]]
-"""Looks up the addresses of a host; the port is only a hint. Raises `OSError`."""
-
-
-async def system_addresses(host: str, port: int) -> list[str]:
-    """The addresses of `host` as the operating system knows them."""
-    found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class Dialer:
@@ -41,8 +32,7 @@ class Dialer:
 
     def __init__(self, allow: Iterable[str] = (), resolve: Resolve = system_addresses) -> None:
         """Raises `InvalidRequest` for an entry of `allow` that is no host and no network."""
-        self._allowance = Allowance(allow)
-        self._resolve = resolve
+        self.door = Door(Allowance(allow), resolve)
 
     def check(self, url: str) -> httpx2.URL:
         """`url`, read. Raises `AddressRefused` where its form or its host can be told apart now."""
@@ -68,31 +58,7 @@ class Dialer:
 
     def transport(self, max_bytes: int = MAX_BYTES) -> httpx2.AsyncBaseTransport:
         """What `client` sends its requests through."""
-        return _Transport(_Backend(self), self._check_url, max_bytes)
-
-    async def addresses(self, host: str, port: int) -> list[IpAddress]:
-        """Where `host` leads, looked up once; each address may be dialled.
-
-        Raises `AddressRefused` when one of them may not, and `OSError` when there is none.
-        """
-        host = checked_host(host)
-        self._allowance.check_name(host, port)
-        addresses = [ipaddress.ip_address(text) for text in await self._resolve(host, port)]
-        for address in addresses:
-            self._allowance.check_address(host, address, port)
-        if not addresses:
-            raise OSError(f"{host} has no address")
-        return addresses
-
-    def check_peer(self, host: str, port: int, peer: str, own: str) -> None:
-        """Refuse a connection that ends where it began. Raises `AddressRefused`.
-
-        One from an address to itself reaches this very machine, however public the address is.
-        """
-        host, address = checked_host(host), ipaddress.ip_address(peer)
-        named = self._allowance.allows_host(host, port)
-        if peer == own and not named and not self._allowance.allows_address(address, port):
-            raise AddressRefused(f"{host}:{port} is this machine.")
+        return _Transport(_Backend(self.door), self._check_url, max_bytes)
 
     def _check_url(self, url: httpx2.URL) -> None:
         if url.scheme not in {"http", "https"}:
@@ -102,7 +68,7 @@ class Dialer:
         if not url.host:
             raise AddressRefused(f"'{str(url)[:80]}' names no host.")
         host = checked_host(url.raw_host.decode("ascii"))
-        self._allowance.check_name(host, url.port or (443 if url.scheme == "https" else 80))
+        self.door.allowance.check_name(host, url.port or (443 if url.scheme == "https" else 80))
 
 
 class BodyTooLarge(httpx2.StreamError):
@@ -112,8 +78,8 @@ class BodyTooLarge(httpx2.StreamError):
 class _Backend(httpcore2.AsyncNetworkBackend):
     """Dials checked addresses only."""
 
-    def __init__(self, dialer: Dialer) -> None:
-        self._dialer = dialer
+    def __init__(self, door: Door) -> None:
+        self._door = door
         self._network: httpcore2.AsyncNetworkBackend = httpcore2.AnyIOBackend()  # pyright: ignore[reportAttributeAccessIssue]
 
     async def connect_tcp(
@@ -124,29 +90,21 @@ class _Backend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        problem: Exception = httpcore2.ConnectTimeout(f"{host}:{port} did not answer in time")
         with anyio.move_on_after(timeout):
-            for address in await self._addresses(host, port):
-                try:
-                    stream = await self._network.connect_tcp(str(address), port, CONNECT_SECONDS)
-                except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
-                    problem = error
-                else:
-                    return await self._checked(stream, host, port)
-        raise problem
+            try:
+                return await self._door.first(host, port, partial(self._dial, host, port))
+            except OSError as error:
+                raise httpcore2.ConnectError(f"{host}:{port} cannot be reached: {error}") from error
+        raise httpcore2.ConnectTimeout(f"{host}:{port} did not answer in time")
 
-    async def _addresses(self, host: str, port: int) -> list[IpAddress]:
+    async def _dial(self, host: str, port: int, address: IpAddress) -> httpcore2.AsyncNetworkStream:
         try:
-            return await self._dialer.addresses(host, port)
-        except OSError as error:
-            raise httpcore2.ConnectError(f"{host}:{port} cannot be found: {error}") from error
-
-    async def _checked(
-        self, stream: httpcore2.AsyncNetworkStream, host: str, port: int
-    ) -> httpcore2.AsyncNetworkStream:
+            stream = await self._network.connect_tcp(str(address), port, CONNECT_SECONDS)
+        except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+            raise OSError(str(error) or f"{address} did not answer") from error
         own, peer = stream.get_extra_info("client_addr"), stream.get_extra_info("server_addr")
         try:
-            self._dialer.check_peer(host, port, peer[0], own[0])
+            self._door.check_peer(host, port, peer[0], own[0])
         except AddressRefused:
             await stream.aclose()
             raise

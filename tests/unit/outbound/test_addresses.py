@@ -6,7 +6,7 @@ import random
 import pytest
 
 from runtime.errors import AddressRefused, InvalidRequest
-from runtime.tools.addresses import Allowance, checked_host, is_public
+from runtime.outbound.addresses import Allowance, checked_host, is_public
 from runtime.tools.dial import Dialer
 
 NOT_PUBLIC = [

@@ -100,12 +100,21 @@ class _Rule:
 class Allowance:
     """What the operator allows beyond the public Internet."""
 
-    def __init__(self, entries: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        entries: Iterable[str] = (),
+        *,
+        setting: str = "outbound.allow",
+        ports: frozenset[int] | None = PORTS,
+    ) -> None:
         """`entries` are host names, IP addresses or CIDR networks, each also with `:port`.
 
-        Raises `InvalidRequest` for one that is none of these.
+        `setting` is where the operator writes them; `ports` are those of public hosts, None for
+        all. Raises `InvalidRequest` for an entry that is none of these.
         """
         self._rules = [_rule(entry) for entry in entries]
+        self._setting = setting
+        self._ports = ports
 
     def allows_host(self, host: str, port: int) -> bool:
         """Whether the operator named this host, so that its addresses do not matter."""
@@ -127,18 +136,27 @@ class Allowance:
         if address is not None:
             self.check_address(host, address, port)
         elif host in _SPECIAL or host.endswith(tuple(f".{suffix}" for suffix in _SPECIAL)):
-            raise _refused(host, port, "is a name of a private network")
-        elif port not in PORTS and all(rule.network is None for rule in self._rules):
-            raise _refused(host, port, f"is not on one of the ports {_ports()}")
+            raise self._refused(host, port, "is a name of a private network")
+        elif all(rule.network is None for rule in self._rules):
+            self._check_port(host, port)
 
     def check_address(self, host: str, address: IpAddress, port: int) -> None:
         """Whether `address`, to which `host` leads, may be dialled. Raises `AddressRefused`."""
         if self.allows_host(host, port) or self.allows_address(address, port):
             return
         if not is_public(address):
-            raise _refused(host, port, "leads to an address that is not public")
-        if port not in PORTS:
-            raise _refused(host, port, f"is not on one of the ports {_ports()}")
+            raise self._refused(host, port, "leads to an address that is not public")
+        self._check_port(host, port)
+
+    def _check_port(self, host: str, port: int) -> None:
+        if self._ports is not None and port not in self._ports:
+            ports = ", ".join(str(port) for port in sorted(self._ports))
+            raise self._refused(host, port, f"is not on one of the ports {ports}")
+
+    def _refused(self, host: str, port: int, why: str) -> AddressRefused:
+        return AddressRefused(
+            f"{host}:{port} {why}. The operator can allow it as `{self._setting}` in sandlot.yaml."
+        )
 
 
 def _rule(entry: str) -> _Rule:
@@ -159,13 +177,3 @@ def _rule(entry: str) -> _Rule:
 def _split_port(text: str) -> tuple[str, int | None]:
     found = re.fullmatch(r"(\[[^\]]+\]|[^:]+):([0-9]{1,5})", text)
     return (found[1], int(found[2])) if found else (text, None)
-
-
-def _refused(host: str, port: int, why: str) -> AddressRefused:
-    return AddressRefused(
-        f"{host}:{port} {why}. The operator can allow it as `outbound.allow` in sandlot.yaml."
-    )
-
-
-def _ports() -> str:
-    return ", ".join(str(port) for port in sorted(PORTS))

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from pathlib import Path
-from subprocess import DEVNULL
 from typing import Any
 
 import anyio
 import httpx2
 
-import runtime
 from runtime import __version__
 from runtime.errors import AddressRefused, ToolFault
 from runtime.schema.content import TextContent
+from runtime.schema.media import PDF, canonical, reader_of
 from runtime.schema.model import FunctionDeclaration
 from runtime.schema.steps import ToolResult
 from runtime.schema.web_results import PageRead, PageStatus, pages_text
 from runtime.tools.dial import Dialer
+from runtime.tools.documents import DocumentReader, UnreadableError
 
 MAX_URLS = 20
 MAX_URL_CHARACTERS = 2000
@@ -29,9 +25,7 @@ MAX_CHARACTERS = 60_000
 MAX_TOTAL_CHARACTERS = 240_000
 """Of the text of all pages of one call."""
 FETCH_SECONDS = 30.0
-READ_SECONDS = 30.0
 AT_ONCE = 4
-READERS = 2
 
 DECLARATION = FunctionDeclaration(
     name="url_context",
@@ -54,17 +48,6 @@ DECLARATION = FunctionDeclaration(
     },
 )
 
-_HTML = {"text/html", "application/xhtml+xml"}
-_TEXT = {
-    "application/json",
-    "application/xml",
-    "application/yaml",
-    "application/x-yaml",
-    "application/toml",
-    "application/javascript",
-    "application/x-ndjson",
-    "application/sql",
-}
 _HEADERS = {
     "user-agent": f"Sandlot/{__version__} (url_context)",
     "accept": "text/markdown, text/html, text/plain, application/pdf, application/json, */*;q=0.5",
@@ -82,9 +65,9 @@ class _NotReadError(Exception):
 class Pages:
     """Reads pages through a dialer."""
 
-    def __init__(self, dialer: Dialer) -> None:
+    def __init__(self, dialer: Dialer, reader: DocumentReader) -> None:
         self._dialer = dialer
-        self._readers = anyio.CapacityLimiter(READERS)
+        self._reader = reader
 
     async def call(self, arguments: dict[str, Any]) -> ToolResult:
         """Read the pages side by side. Raises `ToolFault` for arguments that are not understood."""
@@ -114,15 +97,18 @@ class Pages:
 
     async def _read(self, url: str) -> tuple[str, str]:
         response = await self._fetch(url)
-        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        mime_type = canonical(response.headers.get("content-type", ""))
         data = response.content
-        if kind == "application/pdf" or data.startswith(b"%PDF-"):
-            return await self._parse("pdf", url, data)
-        if kind in _HTML or (not kind and data.lstrip()[:1] == b"<"):
-            return await self._parse("html", url, data)
-        if kind.startswith("text/") or kind in _TEXT or kind.endswith(("+json", "+xml")):
+        if data.startswith(b"%PDF-"):
+            mime_type = PDF
+        elif not mime_type and data.lstrip()[:1] == b"<":
+            mime_type = "text/html"
+        kind = reader_of(mime_type)
+        if kind is None:
+            raise _NotReadError("error", f"'{mime_type[:80]}' cannot be read as text.")
+        if kind == "text":
             return "", response.text
-        raise _NotReadError("error", f"Content of type '{kind[:80]}' cannot be read as text.")
+        return await self._parse("page" if kind == "html" else kind, url, data)
 
     async def _fetch(self, url: str) -> httpx2.Response:
         try:
@@ -145,29 +131,10 @@ class Pages:
         return response
 
     async def _parse(self, kind: str, url: str, data: bytes) -> tuple[str, str]:
-        command = [sys.executable, "-m", "runtime.tools.reader", kind, url]
-        async with self._readers:
-            with anyio.move_on_after(READ_SECONDS):
-                done = await anyio.run_process(
-                    command, input=data, stderr=DEVNULL, check=False, env=_reader_environment()
-                )
-                return _parsed(done.returncode, done.stdout)
-        raise _NotReadError("error", f"The document was not read within {READ_SECONDS:g} s.")
-
-
-def _parsed(exit_status: int, output: bytes) -> tuple[str, str]:
-    if exit_status != 0:
-        raise _NotReadError("error", "The document is too large or too broken to be read.")
-    found = json.loads(output)
-    if "problem" in found:
-        raise _NotReadError("error", found["problem"])
-    return found["title"], found["text"]
-
-
-def _reader_environment() -> dict[str, str]:
-    # None of the controller's own variables: keys are among them.
-    package = str(Path(runtime.__file__).parent.parent)
-    return {"PATH": os.defpath, "PYTHONPATH": package, "LANG": "C.UTF-8"}
+        try:
+            return await self._reader.read(kind, data, url)
+        except UnreadableError as error:
+            raise _NotReadError("error", str(error)) from error
 
 
 def _urls(arguments: dict[str, Any]) -> list[str]:

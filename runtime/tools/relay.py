@@ -16,6 +16,7 @@ from runtime.schema.settings import Settings
 from runtime.schema.steps import ToolResult
 from runtime.tools import pages, search
 from runtime.tools.dial import Dialer
+from runtime.tools.documents import DocumentReader
 from runtime.tools.mcp_server import McpServer
 from runtime.tools.mcp_tool import read_mcp_tool
 from runtime.tools.pages import Pages
@@ -41,11 +42,12 @@ class ControllerTools:
     def __init__(self, settings: Settings) -> None:
         """Raises `InvalidRequest` for an entry of `outbound.allow` that cannot be read."""
         try:
-            self._dialer = Dialer(settings.outbound.allow)
+            self.dialer = Dialer(settings.outbound.allow)
         except InvalidRequest as error:
             raise InvalidRequest(f"outbound.allow: {error.message}") from error
+        self.reader = DocumentReader()
         self._search = Search(settings.search) if settings.search is not None else None
-        self._pages = Pages(self._dialer)
+        self._pages = Pages(self.dialer, self.reader)
         self._interactions: dict[str, _Interaction] = {}
 
     @property
@@ -124,7 +126,7 @@ class ControllerTools:
     ) -> list[FunctionDeclaration]:
         if len(interaction.servers) >= MAX_SERVERS:
             raise InvalidRequest(f"At most {MAX_SERVERS} MCP servers can be used at once.")
-        server = McpServer(read_mcp_tool(tool, self._dialer), self._dialer, self._tasks)
+        server = McpServer(read_mcp_tool(tool, self.dialer), self.dialer, self._tasks)
         interaction.servers.append(server)
         declared = await server.offer()
         interaction.calls.update({tool.name: server.call for tool in declared})

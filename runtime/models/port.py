@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
+from runtime.schema.media import FILMS, IMAGES, PDF, SOUNDS
 from runtime.schema.model import ModelPart, ModelRequest
 
 
@@ -20,10 +21,18 @@ class ModelInfo:
     provider: str
     context_tokens: int | None = None
     """How many tokens it can read; None where that is not known."""
-    vision: bool = True
-    """Whether it is given pictures; without, it is told that one was left out."""
-    documents: bool = False
-    """Whether it is given documents such as PDFs; without, such a request is refused."""
+    takes: frozenset[str] = IMAGES | SOUNDS | FILMS | {PDF}
+    """MIME types of the pictures, sounds, films and documents that it is given as they are."""
+
+    @property
+    def vision(self) -> bool:
+        """Whether it is given pictures; without, it is told that one was left out."""
+        return not self.takes.isdisjoint(IMAGES)
+
+    @property
+    def documents(self) -> bool:
+        """Whether it is given PDFs as they are; without, their text."""
+        return PDF in self.takes
 
 
 class Model(Protocol):

@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 
 from runtime.errors import ModelNotConfigured
+from runtime.models.abilities import taken_by
 from runtime.models.delivery import Provider, RemoteModel, RetryPolicy, Terms
 from runtime.models.port import Model, ModelInfo
 from runtime.models.script import INLINE, ScriptModel, Scripts
@@ -70,8 +71,7 @@ class ProviderSlot:
             target=f"{self._name}/{name}",
             provider=self._name,
             context_tokens=_CONTEXT_TOKENS.get(self.kind),
-            vision=self._settings.vision,
-            documents=self.kind != "openai_compatible",
+            takes=taken_by(self.kind, name, self._settings),
         )
 
     async def provider(self) -> Provider:
@@ -152,6 +152,10 @@ class Models:
     def default(self) -> str | None:
         """The model of agents that name none."""
         return self._settings.default
+
+    def info(self, name: str) -> ModelInfo:
+        """What is known of a model. Raises `ModelNotConfigured`."""
+        return self.resolve(name)[0].info
 
     def check(self, name: str) -> None:
         """Raises `ModelNotConfigured` when there is no such model."""
@@ -276,4 +280,4 @@ def _access(kind: str) -> str:
 
 
 def _script_info(target: str, called: str) -> ModelInfo:
-    return ModelInfo(id=called, target=target, provider=SCRIPT, vision=True, documents=True)
+    return ModelInfo(id=called, target=target, provider=SCRIPT)

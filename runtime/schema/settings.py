@@ -25,6 +25,8 @@ class ProviderSettings(Strict):
     max_retries: int = Field(default=4, ge=0, le=10)
     vision: bool = True
     """Whether its models take pictures."""
+    audio: bool | None = None
+    """Whether its models take sounds; None for what is known of the provider and the model."""
 
 
 class ModelsSettings(Strict):
@@ -45,6 +47,19 @@ class ServerSettings(Strict):
     api_key: SecretStr | None = None
     """Wins over the key in the state folder; `SANDLOT_API_KEY` wins over both."""
     max_body_bytes: int = Field(default=32 * 1024 * 1024, gt=0)
+
+
+class FilesSettings(Strict):
+    """The files that callers upload for interactions."""
+
+    file_size_bytes: int = Field(default=2 * 1024**3, ge=1024)
+    """The largest file."""
+    total_size_bytes: int = Field(default=20 * 1024**3, ge=1024)
+    """Of all files together."""
+    retention_seconds: float = Field(default=48 * 3600.0, gt=0)
+    """A file is deleted after this long."""
+    inline_size_bytes: int = Field(default=20 * 1024**2, ge=1024)
+    """Pictures, sounds, films and PDFs that one call of a model may carry, together."""
 
 
 class SandboxSettings(Strict):
@@ -102,5 +117,6 @@ class Settings(Strict):
     models: ModelsSettings = ModelsSettings()
     server: ServerSettings = ServerSettings()
     sandbox: SandboxSettings = SandboxSettings()
+    files: FilesSettings = FilesSettings()
     search: SearchSettings | None = None
     outbound: OutboundSettings = OutboundSettings()

@@ -1,9 +1,10 @@
-"""SQL: interactions, their event logs, environments. The only package that speaks to a database."""
+"""SQL: interactions, their logs, environments, files. The only package that speaks to a database."""
 
 from __future__ import annotations
 
 from runtime.store.environments import EnvironmentRecord
 from runtime.store.events import EventPage
+from runtime.store.files import FileRecord, Files, NameTaken
 from runtime.store.idempotency import AlreadyClaimed, Claim, Claimed
 from runtime.store.interactions import InteractionRecord, InteractionSummary
 from runtime.store.journal import Beginning, Progress, Settlement
@@ -17,8 +18,11 @@ __all__ = [
     "Claimed",
     "EnvironmentRecord",
     "EventPage",
+    "FileRecord",
+    "Files",
     "InteractionRecord",
     "InteractionSummary",
+    "NameTaken",
     "Progress",
     "SessionMoved",
     "SessionRecord",

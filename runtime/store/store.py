@@ -16,6 +16,7 @@ from runtime.store.ballast import Ballast
 from runtime.store.database import Database
 from runtime.store.environments import Environments
 from runtime.store.events import Events
+from runtime.store.files import Files
 from runtime.store.idempotency import Idempotency
 from runtime.store.interactions import Interactions
 from runtime.store.journal import Journal
@@ -34,6 +35,7 @@ class Store:
         self.interactions = Interactions(database)
         self.events = Events(database)
         self.environments = Environments(database)
+        self.files = Files(database)
         self.idempotency = Idempotency(database)
         self.sessions = Sessions(database)
         self.journal = Journal(database, ballast)

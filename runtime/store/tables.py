@@ -138,3 +138,25 @@ sessions = Table(
     Column("expires", Moment, nullable=False),
     Index(None, "expires"),
 )
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("blob", String(64), nullable=False),
+    Column("upload_digest", String(64), nullable=False),
+    Column("mime_type", String(256), nullable=False),
+    Column("display_name", String(512)),
+    Column("size_bytes", BigInteger),
+    Column("sha256", String(64)),
+    Column("origin", String(512), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("updated", Moment, nullable=False),
+    Column("expires", Moment, nullable=False),
+    Column("project_id", String(64), nullable=False),
+    Index(None, "blob", unique=True),
+    Index(None, "upload_digest", unique=True),
+    Index(None, "expires"),
+    Index(None, "created", "id"),
+)

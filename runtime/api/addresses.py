@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Set
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -95,6 +96,7 @@ class KnownHosts:
         return None if len(hosts) < 2 else ", ".join(hosts)
 
 
+@lru_cache(maxsize=128)
 def host_name(url: str) -> str:
     """The host in a URL, lower-case, without port; the text itself where there is none."""
     try:
@@ -103,6 +105,7 @@ def host_name(url: str) -> str:
         return url
 
 
+@lru_cache(maxsize=128)
 def is_loopback(name: str) -> bool:
     """Whether a host name or address can only mean this machine."""
     if re.fullmatch(r"(?i)localhost\.?", name):

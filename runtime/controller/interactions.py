@@ -15,6 +15,7 @@ from runtime import clock
 from runtime.controller.history import wire_steps
 from runtime.controller.log import EventLog
 from runtime.controller.plan import RunPlan, Runs
+from runtime.controller.renderings import render
 from runtime.controller.resolve import Resolved, Resolver
 from runtime.controller.sessions import SessionCall, SessionService, begun, busy
 from runtime.controller.views import interaction_head, interaction_view
@@ -162,6 +163,19 @@ class InteractionService:
             before = [step.model_dump(mode="json", exclude_none=True) for step in steps]
         made = await wire_steps(self._store, record)
         return interaction_view(record, made, input_steps=before, include_input=include_input)
+
+    async def rendered(self, interaction_id: str, *, include_input: bool = False) -> bytes:
+        """The JSON of `view`. Raises `NotFound`."""
+        rendering = self.log.renderings.of(interaction_id)
+        body = rendering.bodies.get(include_input)
+        if body is None:
+            try:
+                body = render(await self.view(interaction_id, include_input=include_input))
+            except NotFound:
+                self.log.renderings.drop(interaction_id)
+                raise
+            self.log.renderings.keep(interaction_id, rendering, include_input, body)
+        return body
 
     async def cancel(self, interaction_id: str) -> None:
         """Stop a run; nothing for a settled one. Returns once it has settled. Raises `NotFound`."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from runtime import clock
 from runtime.controller.folding import steps_of
+from runtime.controller.renderings import Renderings
 from runtime.controller.signals import Signals
 from runtime.controller.views import interaction_head
 from runtime.errors import NotFound
@@ -27,6 +28,8 @@ class EventLog:
         self._store = store
         self._grown = Signals()
         self._settled = Signals()
+        self.renderings = Renderings()
+        """What callers were shown, until it changes."""
 
     async def append(self, interaction_id: str, events: list[Event]) -> int:
         """Add events to a running interaction; returns the number of the last one.
@@ -37,7 +40,7 @@ class EventLog:
         last = await self._store.journal.append(
             interaction_id, events, clock.now(), progress_of(events)
         )
-        self._grown.ring(interaction_id)
+        self._changed(interaction_id)
         return last
 
     async def settle(
@@ -61,7 +64,7 @@ class EventLog:
 
         if not await self._store.journal.settle(interaction_id, conclude, moment):
             return False
-        self._grown.ring(interaction_id)
+        self._changed(interaction_id)
         self._settled.ring(interaction_id)
         return True
 
@@ -71,8 +74,12 @@ class EventLog:
         Raises `Conflict` while it runs.
         """
         gone = await self._store.journal.forget(interaction_id)
-        self._grown.ring(interaction_id)
+        self._changed(interaction_id)
         return gone
+
+    def _changed(self, interaction_id: str) -> None:
+        self.renderings.drop(interaction_id)
+        self._grown.ring(interaction_id)
 
     async def follow(
         self, interaction_id: str, after: int = 0

@@ -16,10 +16,10 @@ from bench.world import World
 from tests.support.sandlot import fence
 
 TARGET = Target("value", 90.0)
-MIB = 1024.0**2
+MB = 1e6
 _POLL_SECONDS = 0.25
 _CALM_READINGS = 12
-_CALM_MIB = 0.5
+_CALM_MB = 0.5
 _PATIENCE_SECONDS = 30.0
 
 
@@ -39,12 +39,12 @@ def measure(world: World) -> list[Figure]:
             controller.client.environments.delete(run.environment_id)
             with world.containers.idle() as sleeper:
                 floors.append(_settled(world.containers, sleeper))
-            world.say(f"memory: {measured[-1]:.1f} MiB, sleep {floors[-1]:.1f} MiB")
+            world.say(f"memory: {measured[-1]:.1f} MB, sleep {floors[-1]:.1f} MB")
     return [_figure(Samples(tuple(measured)), Samples(tuple(floors)), parts[-1])]
 
 
 def _settled(containers: Containers, name: str) -> float:
-    return settle(lambda: in_use(containers.memory(name)) / MIB)
+    return settle(lambda: in_use(containers.memory(name)) / MB)
 
 
 def settle(read: Callable[[], float], poll_seconds: float = _POLL_SECONDS) -> float:
@@ -60,8 +60,8 @@ def settle(read: Callable[[], float], poll_seconds: float = _POLL_SECONDS) -> fl
 
 
 def is_calm(readings: Collection[float]) -> bool:
-    """Whether the values of three seconds lie within half a MiB."""
-    return len(readings) >= _CALM_READINGS and max(readings) - min(readings) <= _CALM_MIB
+    """Whether the values of three seconds lie within half a megabyte."""
+    return len(readings) >= _CALM_READINGS and max(readings) - min(readings) <= _CALM_MB
 
 
 def in_use(memory: Mapping[str, Any]) -> int:
@@ -70,14 +70,14 @@ def in_use(memory: Mapping[str, Any]) -> int:
 
 
 def breakdown(memory: Mapping[str, Any]) -> dict[str, float]:
-    """What the usage is made of, in MiB; the names differ between the versions of cgroups."""
+    """What the usage is made of, in MB; the names differ between the versions of cgroups."""
     anonymous = _kind(memory, "rss", "anon")
     files = _kind(memory, "cache", "file")
     return {
-        "anonymous MiB": anonymous / MIB,
-        "active file cache MiB": _kind(memory, "active_file") / MIB,
-        "shared memory and tmpfs MiB": _kind(memory, "shmem") / MIB,
-        "of Linux itself MiB": max(memory["usage"] - anonymous - files, 0) / MIB,
+        "anonymous MB": anonymous / MB,
+        "active file cache MB": _kind(memory, "active_file") / MB,
+        "shared memory and tmpfs MB": _kind(memory, "shmem") / MB,
+        "of Linux itself MB": max(memory["usage"] - anonymous - files, 0) / MB,
     }
 
 
@@ -94,8 +94,8 @@ def _figure(measured: Samples, floor: Samples, parts: dict[str, float]) -> Figur
     return Figure(
         name="memory",
         what="memory of an idle sandbox after one cell, kernel up, browser not started; usage of "
-        "its cgroup without inactive file cache, as in `docker stats`; MiB are 1024 * 1024 bytes",
-        unit="MiB",
+        "its cgroup without inactive file cache, as in `docker stats`; MB are 1,000,000 bytes",
+        unit="MB",
         measured=measured,
         floor=Floor("a container with the same limits that sleeps", floor),
         target=TARGET,

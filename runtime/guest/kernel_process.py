@@ -38,6 +38,17 @@ def system(command, shell=get_ipython()):
 get_ipython().system = system
 """
 """Gives programs that `!` runs an end of input, where IPython would let them wait for a user."""
+_LAUNCH = """
+import sys
+sys.path.remove("")
+sys.modules["debugpy"] = None
+import ipykernel.debugger
+del sys.modules["debugpy"]
+from ipykernel.kernelapp import launch_new_instance
+launch_new_instance()
+"""
+"""What `ipykernel_launcher` does, without the debugger: 8 MB that nobody attaches to. The working
+folder is not on the path meanwhile, or a file of the user could take the place of a module."""
 _OPTIONS = (
     "--HistoryManager.enabled=False",  # a database file and 2 MB for a history nobody scrolls
     "--InteractiveShell.xmode=Plain",
@@ -139,7 +150,7 @@ class KernelProcess:
         connection = str(self._wire.connection_file)
         try:
             self._child = Child.start(
-                [self._launch.interpreter, "-m", "ipykernel_launcher", "-f", connection, *_OPTIONS],
+                [self._launch.interpreter, "-c", _LAUNCH, "-f", connection, *_OPTIONS],
                 cwd=self._launch.workspace,
                 env={**self._launch.variables, "JPY_PARENT_PID": str(os.getpid())},
                 stdout=log_writer,

@@ -18,32 +18,33 @@ from bench.samples import Samples
 from runtime.errors import NotFound
 
 MIB = 1024**2
+MB = 10**6
 VERSION_1 = {
-    "usage": 100 * MIB,
+    "usage": 100 * MB,
     "stats": {
         "rss": 1,
-        "total_rss": 70 * MIB,
-        "total_cache": 25 * MIB,
-        "total_inactive_file": 10 * MIB,
-        "total_active_file": 12 * MIB,
-        "total_shmem": 3 * MIB,
+        "total_rss": 70 * MB,
+        "total_cache": 25 * MB,
+        "total_inactive_file": 10 * MB,
+        "total_active_file": 12 * MB,
+        "total_shmem": 3 * MB,
     },
 }
 VERSION_2 = {
-    "usage": 100 * MIB,
+    "usage": 100 * MB,
     "stats": {
-        "anon": 70 * MIB,
-        "file": 25 * MIB,
-        "inactive_file": 10 * MIB,
-        "active_file": 12 * MIB,
-        "shmem": 3 * MIB,
+        "anon": 70 * MB,
+        "file": 25 * MB,
+        "inactive_file": 10 * MB,
+        "active_file": 12 * MB,
+        "shmem": 3 * MB,
     },
 }
 
 
 @pytest.mark.parametrize("memory", [VERSION_1, VERSION_2])
 def test_memory_in_use_is_what_docker_stats_shows(memory: dict[str, object]) -> None:
-    assert in_use(memory) == 90 * MIB
+    assert in_use(memory) == 90 * MB
     assert list(breakdown(memory).values()) == [70.0, 12.0, 3.0, 5.0]
 
 

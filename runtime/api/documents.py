@@ -10,15 +10,21 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic.json_schema import models_json_schema
 
+from runtime.api.compat.openai.requests import ChatRequest, ResponsesRequest
+from runtime.api.compat.schemas import GuideInteraction
 from runtime.schema.interactions import CreateInteraction
 from runtime.schema.resources import WaitRequest
 
 _REF = "#/components/schemas/{model}"
+_BODIES = (CreateInteraction, GuideInteraction, WaitRequest, ResponsesRequest, ChatRequest)
+_OPEN = {"health"}
+"""Tags of routes that need no key."""
 _DESCRIPTION = """\
 Sandlot speaks the Gemini Interactions API: the official SDKs work against it unmodified, with
 `base_url` set to its address. The routes stand under `/v1`; `/v1beta`, `/v1alpha`, `/v1beta1` and
 `/{version}/projects/{project}/locations/{location}` lead to the same ones. Every call needs the
-API key, as `x-goog-api-key` or as bearer token. Every error has the same shape: `ErrorBody`."""
+API key, as `x-goog-api-key` or as bearer token. Every error has the same shape, `ErrorBody`; below
+`/openai/v1`, where the routes of OpenAI's API stand, it is `OpenAIErrorBody`."""
 _STYLE = """\
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
 code,pre{font:14px/1.4 ui-monospace,monospace;background:#8882;border-radius:4px;padding:.1em .3em}
@@ -53,20 +59,18 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
         title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes
     )
     components = document.setdefault("components", {})
-    _, bodies = models_json_schema(
-        [(CreateInteraction, "validation"), (WaitRequest, "validation")], ref_template=_REF
-    )
+    _, bodies = models_json_schema([(model, "validation") for model in _BODIES], ref_template=_REF)
     # What the answers hold is described by FastAPI; only what is missing is added.
     components["schemas"] = {**bodies["$defs"], **components.get("schemas", {})}
     components["securitySchemes"] = {
         "ApiKey": {"type": "apiKey", "in": "header", "name": "x-goog-api-key"},
         "Bearer": {"type": "http", "scheme": "bearer"},
     }
-    for path, operations in document["paths"].items():
+    for operations in document["paths"].values():
         for operation in operations.values():
             # FastAPI foresees a 422 that this API never answers.
             operation["responses"].pop("422", None)
-            if path.startswith("/v1/"):
+            if not _OPEN & {*operation.get("tags", [])}:
                 operation["security"] = [{"ApiKey": []}, {"Bearer": []}]
     for name in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(name, None)

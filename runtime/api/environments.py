@@ -16,8 +16,10 @@ from starlette.types import Receive, Scope, Send
 
 from runtime import clock
 from runtime.api.faults import documented
+from runtime.api.schemas import BYTES
 from runtime.controller.environments import EnvironmentService
 from runtime.controller.uploads import Uploads
+from runtime.schema import resources
 from runtime.store.environments import EnvironmentRecord
 
 MAX_PAGE = 1000
@@ -78,8 +80,22 @@ EnvironmentsDep = Annotated[EnvironmentServices, Depends(_services)]
 
 router = APIRouter(tags=["environments"])
 
+_FILES: dict[str, Any] = {
+    "description": "What is there; with `alt=media` its bytes, a folder as a tar.",
+    "model": resources.EnvironmentFiles,
+    "content": BYTES,
+    "headers": {
+        name: {"description": "With `alt=media`.", "schema": {"type": "string"}}
+        for name in (*INERT_HEADERS, "Content-Disposition")
+    },
+}
 
-@router.get("/environments", response_class=JSONResponse, responses=documented(400))
+
+@router.get(
+    "/environments",
+    response_class=JSONResponse,
+    responses={200: {"model": resources.EnvironmentPage}, **documented(400)},
+)
 async def list_environments(
     services: EnvironmentsDep,
     page_size: Annotated[int, Query(ge=0, le=MAX_PAGE)] = DEFAULT_PAGE,
@@ -95,15 +111,29 @@ async def list_environments(
 
 
 @router.get(
-    "/environments/{environment_id}", response_class=JSONResponse, responses=documented(404)
+    "/environments/{environment_id}",
+    response_class=JSONResponse,
+    responses={200: {"model": resources.Environment}, **documented(404)},
 )
 async def get_environment(environment_id: str, services: EnvironmentsDep) -> Response:
     """One environment."""
     return JSONResponse(environment_view(await services.environments.get(environment_id)))
 
 
+@router.get(
+    "/files/environment-{environment_id}:download",
+    response_class=StreamingResponse,
+    responses=documented(404, 503),
+)
+async def download_environment(environment_id: str, services: EnvironmentsDep) -> Response:
+    """All files of an environment as a tar; an older address than the files' own."""
+    return await _download(services.environments, environment_id, "", recursive=True)
+
+
 @router.delete(
-    "/environments/{environment_id}", response_class=JSONResponse, responses=documented(404)
+    "/environments/{environment_id}",
+    response_class=JSONResponse,
+    responses={200: {"model": resources.Empty}, **documented(404)},
 )
 async def delete_environment(environment_id: str, services: EnvironmentsDep) -> Response:
     """Delete an environment and its files; interactions that used it stay."""
@@ -114,7 +144,7 @@ async def delete_environment(environment_id: str, services: EnvironmentsDep) -> 
 @router.get(
     "/environments/{environment_id}/files",
     response_class=JSONResponse,
-    responses=documented(400, 404, 503),
+    responses={200: _FILES, **documented(400, 404)},
 )
 async def list_root_files(
     environment_id: str, services: EnvironmentsDep, query: Annotated[FileQuery, Query()]
@@ -126,7 +156,7 @@ async def list_root_files(
 @router.get(
     "/environments/{environment_id}/files/{path:path}",
     response_class=JSONResponse,
-    responses=documented(400, 404, 503),
+    responses={200: _FILES, **documented(400, 404)},
 )
 async def list_or_download_files(
     environment_id: str,

@@ -8,8 +8,10 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketState
 
@@ -28,13 +30,49 @@ _CODES = {
     413: "request_too_large",
     415: "unsupported_media_type",
 }
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _RETRY_SECONDS = "2"
 _CONNECTING = WebSocketState.CONNECTING
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route, for the OpenAPI document."""
-    return {status: {"model": ErrorBody} for status in (*statuses, 401, 403, 500)}
+_MEANINGS = {
+    400: "The request is not valid; the message names what is wrong.",
+    401: "The API key is missing or not valid.",
+    403: "The controller does not answer to this host name or origin.",
+    404: "There is no such thing.",
+    409: "It exists already, or is in a state that does not allow this.",
+    413: "The body is too large.",
+    415: "The body is not JSON in UTF-8.",
+    429: "Too much at once; try again later.",
+    499: "The run was cancelled before it had an answer.",
+    500: "Sandlot made a mistake; its log says more.",
+    502: "The model provider answered with an error.",
+    503: "What is needed for this cannot be used now.",
+    507: "The disk of the controller is full.",
+}
+_ALWAYS = (401, 403, 500, 503)
+_RETRYABLE = (429, 503, 507)
+_RETRY_AFTER = {
+    "Retry-After": {"description": "Seconds, where it helps.", "schema": {"type": "string"}}
+}
+_CHALLENGE = {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}}
+
+
+def documented(
+    *statuses: int, body: type[BaseModel] = ErrorBody
+) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a guarded route, for the OpenAPI document."""
+    found = sorted({*statuses, *_ALWAYS})
+    return {status: _documented(status, body) for status in found}
+
+
+def _documented(status: int, body: type[BaseModel]) -> dict[str, Any]:
+    answer: dict[str, Any] = {"model": body, "description": _MEANINGS[status]}
+    if status in _RETRYABLE:
+        answer["headers"] = _RETRY_AFTER
+    if status == 401:
+        answer["headers"] = _CHALLENGE
+    return answer
 
 
 def envelope(
@@ -69,8 +107,10 @@ def add_handlers(app: FastAPI) -> None:
             await connection.send_denial_response(answer)
         return answer
 
-    async def refused(_request: Request, error: Exception) -> Response:
+    async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if error.status_code == 405:
+            return _method_not_allowed(request)
         code = _CODES.get(error.status_code, "invalid_request")
         return envelope(error.status_code, code, _sentence(error), error.headers)
 
@@ -83,14 +123,23 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
 
 
+def _method_not_allowed(request: Request) -> Response:
+    allowed = [method for method in _METHODS if _takes(request, method)]
+    message = f"This address takes {', '.join(allowed)} only, not {request.method[:20]}."
+    return envelope(405, _CODES[405], message, {"Allow": ", ".join(allowed)})
+
+
+def _takes(request: Request, method: str) -> bool:
+    # A route names the methods of itself only, and several routes have the same address.
+    scope = {**request.scope, "method": method}
+    routes = request.app.router.routes
+    return any(route.matches(scope)[0] is Match.FULL for route in routes)
+
+
 def _sentence(error: HTTPException) -> str:
-    match error.status_code:
-        case 404:
-            return "There is nothing at this address; see /docs."
-        case 405:
-            return "This address does not take this method."
-        case _:
-            return str(error.detail)
+    if error.status_code == 404:
+        return "There is nothing at this address; see /docs."
+    return str(error.detail)
 
 
 def _explain(error: RequestValidationError) -> str:

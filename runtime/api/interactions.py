@@ -11,11 +11,13 @@ from fastapi.responses import JSONResponse
 
 from runtime.api.bodies import read_json
 from runtime.api.compat.answers import Call, read_call
+from runtime.api.compat.schemas import GuideAnswer, GuideInteraction
 from runtime.api.creation import answered, begin, view_of, wait_for
 from runtime.api.faults import documented
+from runtime.api.schemas import EVENTS, json_body
 from runtime.api.services import Services, ServicesDep, services_of
 from runtime.api.stream import EventStream
-from runtime.controller.interactions import Accepted
+from runtime.controller.interactions import MAX_KEY_CHARACTERS, Accepted
 from runtime.errors import InvalidRequest
 from runtime.schema import resources
 from runtime.schema.interactions import CreateInteraction
@@ -26,29 +28,31 @@ _SEQ = re.compile(r"[1-9][0-9]{0,17}")
 _STREAM: dict[str, Any] = {
     "description": "The Interaction; with `stream` its events, as server-sent events.",
     "model": resources.Interaction,
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "content": EVENTS,
+}
+_NOTE: dict[str, Any] = {
+    "description": "Only of answers in the old shape.",
+    "schema": {"type": "string"},
+}
+_CREATED: dict[str, Any] = {
+    **_STREAM,
+    "model": resources.Interaction | GuideAnswer,
+    "headers": {"Deprecation": _NOTE, "Warning": _NOTE},
 }
 
 
 @router.post(
     "/interactions",
     response_class=JSONResponse,
-    responses={200: _STREAM, **documented(400, 404, 413, 415, 503, 507)},
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {"$ref": f"#/components/schemas/{CreateInteraction.__name__}"}
-                }
-            },
-        }
-    },
+    responses={200: _CREATED, **documented(400, 404, 413, 415, 507)},
+    openapi_extra=json_body(CreateInteraction, GuideInteraction),
 )
 async def create_interaction(
     request: Request,
     services: ServicesDep,
-    idempotency_key: Annotated[str | None, Header()] = None,
+    idempotency_key: Annotated[
+        str | None, Header(min_length=1, max_length=MAX_KEY_CHARACTERS)
+    ] = None,
     api_revision: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """Run an agent or a model: wait for the end, stream, or run in the background."""
@@ -107,7 +111,7 @@ async def cancel_interaction(interaction_id: str, services: ServicesDep) -> Resp
 @router.delete(
     "/interactions/{interaction_id}",
     response_class=JSONResponse,
-    responses={200: {"description": "It is gone."}, **documented(404)},
+    responses={200: {"model": resources.Empty}, **documented(404)},
 )
 async def delete_interaction(interaction_id: str, services: ServicesDep) -> Response:
     """Delete an interaction and its events; a running one is cancelled first."""

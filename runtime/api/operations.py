@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 
 from runtime.api.bodies import read_optional_json
 from runtime.api.faults import documented
+from runtime.api.schemas import json_body
 from runtime.api.services import ServicesDep
 from runtime.api.waiting import while_connected
 from runtime.controller.operations import OperationQuery
@@ -57,16 +58,8 @@ async def get_operation(interaction_id: str, services: ServicesDep) -> Response:
 @router.post(
     "/operations/{interaction_id}:wait",
     response_class=JSONResponse,
-    responses={**_ONE, **documented(400, 404)},
-    openapi_extra={
-        "requestBody": {
-            "content": {
-                "application/json": {
-                    "schema": {"$ref": f"#/components/schemas/{resources.WaitRequest.__name__}"}
-                }
-            }
-        }
-    },
+    responses={**_ONE, **documented(400, 404, 413, 415)},
+    openapi_extra=json_body(resources.WaitRequest, required=False),
 )
 async def wait_for_operation(
     interaction_id: str,

@@ -44,6 +44,9 @@ _ENDED = (
 )
 
 
+_STATUSES = {"not_found": 404, "aborted": 409, "request_too_large": 413}
+
+
 class RemoteError(SandlotError):
     """The guest could not do what it was asked to."""
 
@@ -237,8 +240,5 @@ def remote_error(fault: Fault) -> RemoteError:
     """The guest's fault as an error of ours; only its code and sentence are taken over."""
     error = RemoteError(fault.message[:2000])
     error.code = fault.code[:64]
-    if error.code == "not_found":
-        error.http_status = 404
-    elif error.code == "aborted":
-        error.http_status = 409
+    error.http_status = _STATUSES.get(error.code, RemoteError.http_status)
     return error

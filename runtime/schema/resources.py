@@ -143,6 +143,51 @@ class Health(Open):
     checks: dict[str, str] | None = None
 
 
+class Environment(Open):
+    """A workspace with its network rules."""
+
+    id: str
+    object: Literal["environment"] = "environment"
+    status: str
+    created: str
+    updated: str
+    last_accessed: str
+    network: Any = None
+    sources: list[dict[str, Any]] | None = None
+
+
+class EnvironmentPage(Open):
+    """Environments, newest first."""
+
+    environments: list[Environment]
+    next_page_token: str | None = None
+
+
+class EnvironmentFile(Open):
+    """A file or folder of an environment."""
+
+    name: str
+    path: str
+    """From the root of the environment."""
+    type: str
+    """`file`, `directory`, or what else lies there."""
+    size_bytes: str
+    mime_type: str
+    created: str | None = None
+    modified: str | None = None
+
+
+class EnvironmentFiles(Open):
+    """The entries of a folder, or the one of a file."""
+
+    files: list[EnvironmentFile]
+    next_page_token: str | None = None
+
+
+class Empty(Open):
+    """Nothing more is said."""
+
+
 class WaitRequest(Open):
     """How long to wait for an operation."""
 

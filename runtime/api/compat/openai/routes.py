@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from runtime.api.bodies import read_json
-from runtime.api.compat.openai import chat, streams
+from runtime.api.compat.openai import chat, schemas, streams
 from runtime.api.compat.openai.calls import Previous, Target, chat_body, responses_body
 from runtime.api.compat.openai.events import ResponseEvents
 from runtime.api.compat.openai.items import Naming
@@ -21,20 +21,30 @@ from runtime.api.compat.openai.response import (
     response_of,
 )
 from runtime.api.creation import Begun, answered, begin, wait_for
+from runtime.api.faults import documented
+from runtime.api.schemas import EVENTS, json_body
 from runtime.api.services import Services, ServicesDep
 from runtime.api.stream import EventStream, Framing
 from runtime.controller.interactions import Accepted
 from runtime.errors import NotFound
 from runtime.store import InteractionSummary
 
-router = APIRouter(tags=["openai"], include_in_schema=False)
+router = APIRouter(tags=["openai"])
 
 Json = dict[str, Any]
+_documented = partial(documented, body=schemas.OpenAIErrorBody)
+_ONE: Json = {"model": schemas.OpenAIResponse}
+_STREAM: Json = {**_ONE, "content": EVENTS}
 _ALL = 1_000_000
 _UNDATED = 0
 
 
-@router.post("/responses")
+@router.post(
+    "/responses",
+    response_class=JSONResponse,
+    responses={200: _STREAM, **_documented(400, 404, 413, 415, 507)},
+    openapi_extra=json_body(ResponsesRequest),
+)
 async def create_response(request: Request, services: ServicesDep) -> Response:
     """Run an agent or a model: wait for the end, stream, or run in the background."""
     sent = await read_json(request)
@@ -49,7 +59,11 @@ async def create_response(request: Request, services: ServicesDep) -> Response:
     return unheard or await _response(services, begun)
 
 
-@router.get("/responses/{response_id}")
+@router.get(
+    "/responses/{response_id}",
+    response_class=JSONResponse,
+    responses={200: _STREAM, **_documented(400, 404)},
+)
 async def retrieve_response(
     response_id: str,
     services: ServicesDep,
@@ -63,7 +77,11 @@ async def retrieve_response(
     return JSONResponse(await _shown(services, found))
 
 
-@router.post("/responses/{response_id}/cancel")
+@router.post(
+    "/responses/{response_id}/cancel",
+    response_class=JSONResponse,
+    responses={200: _ONE, **_documented(404)},
+)
 async def cancel_response(response_id: str, services: ServicesDep) -> Response:
     """Stop it; one that has ended stays as it is."""
     found = await _known(services, response_id)
@@ -71,7 +89,11 @@ async def cancel_response(response_id: str, services: ServicesDep) -> Response:
     return JSONResponse(await _shown(services, found))
 
 
-@router.delete("/responses/{response_id}")
+@router.delete(
+    "/responses/{response_id}",
+    response_class=JSONResponse,
+    responses={200: {"model": schemas.OpenAIDeleted}, **_documented(404)},
+)
 async def delete_response(response_id: str, services: ServicesDep) -> Response:
     """Forget it; a running one is cancelled first."""
     found = await _known(services, response_id)
@@ -79,7 +101,15 @@ async def delete_response(response_id: str, services: ServicesDep) -> Response:
     return JSONResponse({"id": response_id, "object": "response", "deleted": True})
 
 
-@router.post("/chat/completions")
+@router.post(
+    "/chat/completions",
+    response_class=JSONResponse,
+    responses={
+        200: {"model": schemas.ChatCompletion, "content": EVENTS},
+        **_documented(400, 404, 413, 415, 429, 499, 502, 507),
+    },
+    openapi_extra=json_body(ChatRequest),
+)
 async def create_chat_completion(request: Request, services: ServicesDep) -> Response:
     """Answer a conversation, at once or in chunks."""
     sent = await read_json(request)
@@ -93,7 +123,12 @@ async def create_chat_completion(request: Request, services: ServicesDep) -> Res
     return unheard or await _completion(services, begun)
 
 
-@router.get("/models")
+@router.get(
+    "/models",
+    name="list_openai_models",
+    response_class=JSONResponse,
+    responses={200: {"model": schemas.OpenAIModelList}, **_documented()},
+)
 async def list_models(services: ServicesDep) -> Response:
     """Agents and models, both to be called by their id."""
     agents = services.catalogs.agents(_ALL, None)["agents"]
@@ -104,7 +139,11 @@ async def list_models(services: ServicesDep) -> Response:
     return JSONResponse({"object": "list", "data": data})
 
 
-@router.get("/models/{model:path}")
+@router.get(
+    "/models/{model:path}",
+    response_class=JSONResponse,
+    responses={200: {"model": schemas.OpenAIModel}, **_documented(404)},
+)
 async def retrieve_model(model: str, services: ServicesDep) -> Response:
     """An agent or a model."""
     agent = _target(services, model).agent

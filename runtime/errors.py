@@ -20,6 +20,8 @@ SandlotError
 │   ├── ModelRateLimited      429 model_rate_limited
 │   ├── ModelUnavailable      503 model_unavailable
 │   ├── ContextExceeded       400 context_length_exceeded
+│   ├── ResponseFormatMismatch 502 response_format_mismatch
+│   ├── ToolChoiceIgnored     502 tool_choice_ignored
 │   └── ScriptMismatch        400 script_mismatch
 ├── SandboxFault              503 sandbox_failed
 │   ├── SandboxUnavailable    503 sandbox_unavailable   (no daemon, no image)
@@ -182,6 +184,18 @@ class ContextExceeded(ModelFault):
 
     code = "context_length_exceeded"
     http_status = 400
+
+
+class ResponseFormatMismatch(ModelFault):
+    """The model's answer is not of the form that was asked for."""
+
+    code = "response_format_mismatch"
+
+
+class ToolChoiceIgnored(ModelFault):
+    """The model called no tool although it had to."""
+
+    code = "tool_choice_ignored"
 
 
 class ScriptMismatch(ModelFault):

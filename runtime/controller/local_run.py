@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 
 import anyio
 
 from runtime import clock
+from runtime.controller.model_calls import ModelCalls
 from runtime.controller.plan import RunPlan
 from runtime.controller.ports import Journal, ModelDirectory, RelayedTools
 from runtime.errors import ToolFault
@@ -15,7 +15,7 @@ from runtime.loop.ports import Emit
 from runtime.loop.prompt import compose
 from runtime.loop.run import Run
 from runtime.schema.events import StepDelta, StepEvent
-from runtime.schema.model import FunctionDeclaration, ModelDone, ModelPart, ModelRequest
+from runtime.schema.model import FunctionDeclaration
 from runtime.schema.protocol import RunOutcome
 from runtime.schema.steps import ToolCall, ToolResult
 from runtime.schema.usage import Usage
@@ -34,28 +34,22 @@ class LocalRun:
         relayed: RelayedTools,
     ) -> None:
         self._plan = plan
-        self._models = models
+        self._calls = ModelCalls(plan, models)
         self._sink = JournalSink(journal, plan.interaction_id)
         self._toolbox = RelayToolbox(plan, relayed)
-        self.usage = Usage()
 
     async def execute(self) -> RunOutcome:
         """Run to the end."""
         instruction = compose(self._plan.spec.system_instruction, None)
         spec = self._plan.spec.model_copy(update={"system_instruction": instruction})
-        outcome = await Run(spec, self, self._toolbox, self._sink).execute()
+        outcome = await Run(spec, self._calls, self._toolbox, self._sink).execute()
         await self._sink.flush()
         return outcome
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelPart]:
-        """The loop's model: the provider's, with its usage counted."""
-        model, name = self._models.resolve(self._plan.spec.model)
-        asked = request.model_copy(update={"model": name})
-        async with aclosing(model.stream(asked)) as parts:
-            async for part in parts:
-                if isinstance(part, ModelDone):
-                    self.usage = self.usage + part.usage
-                yield part
+    @property
+    def usage(self) -> Usage:
+        """What the model calls used so far."""
+        return self._calls.usage
 
 
 class JournalSink:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 import anyio
 
 from runtime.controller.directories import AgentDirectory, ModelCatalog, ToolOffers
+from runtime.controller.formats import response_schema
 from runtime.controller.history import History, check_results, load_history
 from runtime.controller.placement import Placement, existing, fresh, named_environment
 from runtime.controller.plan import RunPlan
@@ -24,7 +24,6 @@ from runtime.schema.protocol import RunLimits, RunSpec
 from runtime.schema.steps import FunctionResultStep, Step
 from runtime.store import Store
 
-_FORMATS = {"text", "image", "audio", "video"}
 _GENERATION_REFUSED = ("image_config", "speech_config", "transcription_config", "video_config")
 
 
@@ -86,7 +85,7 @@ class Resolver:
             client_functions=tools.functions,
             tool_choice=_tool_choice(request.generation_config, tools),
             generation=agent.generation if agent else _generation(request.generation_config),
-            response_schema=_response_schema(request),
+            response_schema=await response_schema(request),
             limits=_limits(request, agent.limits if agent else AgentLimits()),
         )
         plan = RunPlan(
@@ -94,7 +93,8 @@ class Resolver:
             spec=spec,
             environment=placement.plan if placement else None,
         )
-        return Resolved(plan, agent.id if agent else None, placement)
+        named = agent_name(request.agent) if request.agent else None
+        return Resolved(plan, named, placement)
 
     def _model(self, request: CreateInteraction, agent: AgentSpec | None) -> str:
         chosen = request.agent_config.model if request.agent_config else None
@@ -202,44 +202,3 @@ def _tool_choice(config: GenerationConfig | None, tools: Toolset) -> ToolChoice:
         if name not in tools.names:
             raise InvalidRequest(f"{path}: there is no tool '{name}' in this call.")
     return ToolChoice(mode=asked.allowed_tools.mode, names=asked.allowed_tools.tools)
-
-
-def _response_schema(request: CreateInteraction) -> dict[str, Any] | None:
-    mime = request.response_mime_type
-    if mime not in {None, "text/plain", "application/json"}:
-        raise InvalidRequest("response_mime_type: use 'application/json' or 'text/plain'.")
-    asked = request.response_format
-    if isinstance(asked, list):
-        if len(asked) != 1:
-            raise InvalidRequest("response_format: exactly one format is supported.")
-        asked = asked[0]
-    if asked is None:
-        return {"type": "object"} if mime == "application/json" else None
-    if asked.get("type") in _FORMATS:
-        return _format_schema(asked)
-    if mime != "application/json":
-        raise InvalidRequest(
-            "response_format: a plain JSON Schema needs 'response_mime_type': 'application/json'."
-        )
-    return asked
-
-
-def _format_schema(asked: dict[str, Any]) -> dict[str, Any] | None:
-    if asked["type"] != "text":
-        raise InvalidRequest(f"response_format.type: '{asked['type']}' is not supported.")
-    for name in asked.keys() - {"type", "mime_type", "schema"}:
-        raise InvalidRequest(f"Unknown parameter 'response_format.{name}'.")
-    schema = asked.get("schema")
-    if schema is not None and not isinstance(schema, dict):
-        raise InvalidRequest("response_format.schema: must be a JSON Schema, an object.")
-    match asked.get("mime_type"):
-        case "application/json":
-            return schema or {"type": "object"}
-        case None:
-            return schema
-        case "text/plain" if schema is None:
-            return None
-        case _:
-            raise InvalidRequest(
-                "response_format.mime_type: use 'application/json', or 'text/plain' without schema."
-            )

@@ -8,13 +8,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from runtime.controller.gate import EventGate, GapError
+from runtime.controller.model_calls import ModelCalls
 from runtime.controller.plan import RunPlan
 from runtime.controller.ports import Journal, ModelDirectory, RelayedTools
 from runtime.controller.sandboxes import LiveSandbox
 from runtime.errors import SandboxLost, SandlotError, ToolFault
 from runtime.gateway.session import GuestSession
 from runtime.groups import collapsed
-from runtime.schema.model import ModelDone
 from runtime.schema.protocol import (
     CancelRun,
     EventsStored,
@@ -52,12 +52,16 @@ class SandboxRun:
         self._plan = plan
         self._sandbox = sandbox
         self._journal = journal
-        self._models = models
+        self._model = ModelCalls(plan, models)
         self._relayed = relayed
         self._gate = EventGate()
         self._calls: dict[str, anyio.CancelScope] = {}
         self._outcome: RunOutcome | None = None
-        self.usage = Usage()
+
+    @property
+    def usage(self) -> Usage:
+        """What the model calls used so far."""
+        return self._model.usage
 
     async def execute(self) -> RunOutcome:
         """Run to the end. Raises `SandboxLost` when the guest goes away for good."""
@@ -147,13 +151,8 @@ class SandboxRun:
             return
 
     async def _stream_model(self, call: ModelCall, session: GuestSession) -> None:
-        # The guest may ask, but which model is called is not its choice.
-        model, name = self._models.resolve(self._plan.spec.model)
-        request = call.request.model_copy(update={"model": name})
-        async with aclosing(model.stream(request)) as parts:
+        async with aclosing(self._model.stream(call.request)) as parts:
             async for part in parts:
-                if isinstance(part, ModelDone):
-                    self.usage = self.usage + part.usage
                 await session.send(ModelParts(call_id=call.call_id, parts=[part]))
 
     async def _relay(self, call: RelayCall, session: GuestSession) -> None:

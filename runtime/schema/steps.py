@@ -29,6 +29,10 @@ class UserInputStep(Open):
     content: list[Content] = Field(default_factory=list[Content])
 
 
+class CorrectionStep(UserInputStep):
+    """What the runtime says to a model whose answer is not accepted; it is never stored."""
+
+
 class ModelOutputStep(Open):
     """What the model said."""
 

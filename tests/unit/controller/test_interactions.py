@@ -159,12 +159,12 @@ async def test_generation_settings_of_a_model(parts: Parts) -> None:
     ("body", "schema"),
     [
         ({}, None),
-        ({"response_mime_type": "application/json"}, {"type": "object"}),
+        ({"response_mime_type": "application/json"}, {}),
         ({"response_format": {"type": "text"}}, None),
         ({"response_format": {"type": "text", "mime_type": "text/plain"}}, None),
         (
             {"response_format": {"type": "text", "mime_type": "application/json"}},
-            {"type": "object"},
+            {},
         ),
         (
             {"response_format": [{"type": "text", "schema": {"type": "array"}}]},

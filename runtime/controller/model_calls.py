@@ -1,0 +1,90 @@
+"""The model calls of one run, wherever its loop runs.
+
+Which model is called is the plan's choice, never the loop's. When the caller asked for an answer
+of a certain form, or for a tool to be called, an answer that is not like that is asked for again,
+at most `MAX_REPAIRS` times in a run. Nothing of such an answer is shown before it is accepted, so
+that what was rejected is in no stream, no history and no `output_text`; only its tokens count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import anyio.to_thread
+
+from runtime.controller.answers import HeldAnswer, Objection, check_format, corrected, no_call
+from runtime.controller.plan import RunPlan
+from runtime.controller.ports import Model, ModelDirectory
+from runtime.schema.model import ModelDone, ModelPart, ModelRequest
+from runtime.schema.usage import Usage
+
+MAX_REPAIRS = 2
+
+
+class ModelCalls:
+    """Calls the model of a plan, and counts what that uses."""
+
+    def __init__(self, plan: RunPlan, models: ModelDirectory) -> None:
+        self._plan = plan
+        self._models = models
+        self._repairs_left = MAX_REPAIRS
+        self.usage = Usage()
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelPart]:
+        """The parts of one answer, the last one a `ModelDone`. Raises `ModelFault`."""
+        model, name = self._models.resolve(self._plan.spec.model)
+        update: dict[str, object] = {"model": name}
+        if request.response_schema is not None:
+            update["response_schema"] = self._plan.spec.response_schema
+        asked = request.model_copy(update=update)
+        parts = self._accepted if _demands(asked) else self._counted
+        async with aclosing(parts(model, asked)) as stream:
+            async for part in stream:
+                yield part
+
+    async def _counted(self, model: Model, request: ModelRequest) -> AsyncGenerator[ModelPart]:
+        async with aclosing(model.stream(request)) as parts:
+            async for part in parts:
+                if isinstance(part, ModelDone):
+                    self.usage = self.usage + part.usage
+                yield part
+
+    async def _accepted(self, model: Model, request: ModelRequest) -> AsyncGenerator[ModelPart]:
+        asked, spent = request, Usage()
+        while True:
+            answer = HeldAnswer()
+            async with aclosing(self._counted(model, asked)) as parts:
+                async for part in parts:
+                    for given in answer.take(part):
+                        yield given
+            spent = spent + answer.done.usage
+            verdict = await _verdict(request, answer)
+            if isinstance(verdict, str):
+                for part in answer.release_as(verdict):
+                    yield part
+                yield answer.done.model_copy(update={"usage": spent})
+                return
+            if not self._repairs_left or not verdict.can_improve:
+                raise verdict.fault
+            self._repairs_left -= 1
+            asked = corrected(asked, answer, verdict.correction)
+
+
+def _demands(request: ModelRequest) -> bool:
+    return request.response_schema is not None or _must_call(request)
+
+
+def _must_call(request: ModelRequest) -> bool:
+    return request.tool_choice.mode == "any" and bool(request.tools)
+
+
+async def _verdict(request: ModelRequest, answer: HeldAnswer) -> str | Objection:
+    """The text to give on, or why the answer is not accepted."""
+    if not answer.is_whole:
+        return answer.text
+    if _must_call(request):
+        return no_call(request)
+    schema = request.response_schema
+    assert schema is not None
+    return await anyio.to_thread.run_sync(check_format, schema, answer.text)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from runtime.api import catalogs, health, interactions, operations, sockets, uploads
+from runtime.api import catalogs, files, health, interactions, operations, sockets, uploads
 from runtime.api import environments as environment_routes
 from runtime.api.addresses import Addresses, KnownHosts
 from runtime.api.auth import authenticate
@@ -26,8 +26,12 @@ def create_app(
     services: Services,
     environments: EnvironmentServices | None = None,
     more: Sequence[APIRouter] = (),
+    uploaded: files.FileServices | None = None,
 ) -> FastAPI:
-    """The ASGI application; without `environments` it serves none. `more` are further routers."""
+    """The ASGI application; without `environments` and `uploaded` it serves none, no files either.
+
+    `more` are further routers.
+    """
     app = FastAPI(
         title="Sandlot",
         version=services.version,
@@ -46,6 +50,11 @@ def create_app(
         app.include_router(environment_routes.router, prefix=PREFIX, dependencies=guards)
         app.include_router(sockets.router, prefix=PREFIX, dependencies=guards)
         app.include_router(uploads.router, prefix=UPLOAD_PREFIX, dependencies=guards)
+    if uploaded is not None:
+        app.state.files = uploaded
+        app.include_router(files.router, prefix=PREFIX, dependencies=guards)
+        app.include_router(files.starts, prefix=UPLOAD_PREFIX, dependencies=guards)
+        app.include_router(files.continuations, prefix=UPLOAD_PREFIX)
     app.include_router(openai.router, prefix=OPENAI_PREFIX, dependencies=guards)
     app.include_router(health.router)
     add_documents(app)

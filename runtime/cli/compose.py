@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -17,9 +18,13 @@ import runtime
 from runtime import __version__
 from runtime.api.app import create_app
 from runtime.api.environments import EnvironmentServices
+from runtime.api.files import FileServices
 from runtime.api.services import Probe, Services
+from runtime.controller.blobs import Blobs
 from runtime.controller.catalogs import CatalogService
 from runtime.controller.environments import EnvironmentService
+from runtime.controller.file_uploads import FileUploads
+from runtime.controller.files import FileService
 from runtime.controller.interactions import InteractionService
 from runtime.controller.log import EventLog
 from runtime.controller.operations import OperationService
@@ -106,7 +111,12 @@ async def open_controller(
         )
         uploads = Uploads(environments)
         await stack.enter_async_context(uploads.open())
-        await stack.enter_async_context(_background(environments))
+        blobs = Blobs(state_dir / "files")
+        files = FileService(store.files, blobs, settings.files)
+        file_uploads = FileUploads(store.files, blobs, settings.files)
+        await stack.enter_async_context(
+            _background(environments.expire, lambda: files.expire(file_uploads.is_busy))
+        )
         services = Services(
             interactions=interactions,
             operations=OperationService(store, interactions),
@@ -116,14 +126,19 @@ async def open_controller(
             version=__version__,
             probes=_probes(store, provider),
         )
-        app = create_app(services, EnvironmentServices(environments, uploads))
+        app = create_app(
+            services,
+            EnvironmentServices(environments, uploads),
+            uploaded=FileServices(files, file_uploads),
+        )
         yield Controller(app, _names(agents), _model_names(models), services.draining, runner)
 
 
 @asynccontextmanager
-async def _background(environments: EnvironmentService) -> AsyncGenerator[None]:
+async def _background(*works: Callable[[], Coroutine[Any, Any, None]]) -> AsyncGenerator[None]:
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(environments.expire)
+        for work in works:
+            tasks.start_soon(work)
         yield
         tasks.cancel_scope.cancel()
 

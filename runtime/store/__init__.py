@@ -1,9 +1,9 @@
-"""SQL: interactions, their logs, environments, files. The only package that speaks to a database."""
+"""SQL: interactions, logs, environments, files. The only package that speaks to a database."""
 
 from __future__ import annotations
 
 from runtime.store.environments import EnvironmentRecord
-from runtime.store.events import EventPage
+from runtime.store.events import EventPage, Logged
 from runtime.store.files import FileRecord, Files, NameTaken
 from runtime.store.idempotency import AlreadyClaimed, Claim, Claimed
 from runtime.store.interactions import InteractionRecord, InteractionSummary
@@ -22,6 +22,7 @@ __all__ = [
     "Files",
     "InteractionRecord",
     "InteractionSummary",
+    "Logged",
     "NameTaken",
     "Progress",
     "SessionMoved",

@@ -17,7 +17,11 @@ import anyio
 import httpx2
 
 from runtime.api import DrainingServer, FixedKeys, Services, create_app
+from runtime.api.files import FileServices
+from runtime.controller.blobs import Blobs
 from runtime.controller.catalogs import CatalogService
+from runtime.controller.file_uploads import FileUploads
+from runtime.controller.files import FileService
 from runtime.controller.interactions import InteractionService
 from runtime.controller.log import EventLog
 from runtime.controller.operations import OperationService
@@ -72,6 +76,8 @@ class LocalController:
     runs: SandboxlessRuns
     server: DrainingServer
     tools: ControllerTools
+    files: FileService
+    folder: Path
 
     def http(self, **more: Any) -> httpx2.AsyncClient:
         headers = {"authorization": f"Bearer {KEY}"}
@@ -104,13 +110,19 @@ async def local_controller(
                 settings=ServerSettings(),
                 version="0.0.0",
             )
-            async with _served(services) as (url, server):
-                yield LocalController(url, store, log, runs, server, tools)
+            blobs = Blobs(folder / "state" / "files")
+            files = FileService(store.files, blobs, (settings or Settings()).files)
+            uploads = FileUploads(store.files, blobs, (settings or Settings()).files)
+            uploaded = FileServices(files, uploads)
+            async with _served(services, uploaded) as (url, server):
+                yield LocalController(url, store, log, runs, server, tools, files, folder)
 
 
 @asynccontextmanager
-async def _served(services: Services) -> AsyncIterator[tuple[str, DrainingServer]]:
-    server = DrainingServer(create_app(services), services.draining)
+async def _served(
+    services: Services, uploaded: FileServices
+) -> AsyncIterator[tuple[str, DrainingServer]]:
+    server = DrainingServer(create_app(services, uploaded=uploaded), services.draining)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve, [listener])

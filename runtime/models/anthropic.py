@@ -45,6 +45,10 @@ class AnthropicProvider:
         for part in reader.finish():
             yield part
 
+    def takes_schema(self, model: str, request: ModelRequest) -> bool:
+        """Whether the API can be given the schema of an answer."""
+        return anthropic_wire.takes_schema(model, request)
+
     def explain(self, error: Exception) -> ProviderError:
         """What an exception of the SDK says."""
         if isinstance(error, anthropic.APIStatusError):

@@ -26,7 +26,7 @@ from typing import Any
 from runtime.errors import ModelRefused
 from runtime.models.choices import settled
 from runtime.models.media import media_of, refused, text_of_document
-from runtime.models.schemas import closed
+from runtime.models.schemas import plain
 from runtime.models.transcript import (
     Answer,
     ModelTurn,
@@ -48,6 +48,7 @@ Version = tuple[int, int]
 _VERSION = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
 _NEWEST: Version = (99, 0)
 _OTHER_MAKER: Version = (4, 5)
+_WITH_SCHEMAS: Version = (4, 5)
 _ADAPTIVE: Version = (4, 6)
 _FIXED_SAMPLING: Version = (4, 7)
 _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 32768}
@@ -79,9 +80,16 @@ def body(request: ModelRequest, model: str, *, vision: bool = True) -> dict[str,
         made["tools"] = [*tools[:-1], {**tools[-1], **_CACHED}]
         made["tool_choice"] = _tool_choice(request)
     if request.response_schema is not None:
-        schema = {"type": "json_schema", "schema": closed(request.response_schema)}
+        schema = {"type": "json_schema", "schema": plain(request.response_schema)}
         made.setdefault("output_config", {})["format"] = schema
     return made
+
+
+def takes_schema(model: str, request: ModelRequest) -> bool:
+    """Whether answers by a schema can be asked for: from Claude 4.5 on, in few keywords."""
+    if "claude" not in model or version_of(model) < _WITH_SCHEMAS:
+        return False
+    return request.response_schema is not None and plain(request.response_schema) is not None
 
 
 def _generation(request: ModelRequest, version: Version) -> dict[str, Any]:

@@ -64,6 +64,11 @@ def body(
     return made
 
 
+def takes_schema(model: str, request: ModelRequest) -> bool:
+    """Whether an answer by a schema is asked for in the request; a server may refuse it still."""
+    return bool(request.response_schema)
+
+
 def _generation(request: ModelRequest) -> dict[str, Any]:
     settings = request.generation
     level = settings.thinking_level

@@ -6,9 +6,11 @@ twice. Providers do one attempt each and know nothing of this.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import SystemRandom
 from typing import Protocol
 
@@ -17,14 +19,20 @@ import httpx2
 import structlog
 
 from runtime.clock import monotonic
-from runtime.errors import ModelFault, ModelUnavailable
+from runtime.errors import ModelFault, ModelRefused, ModelUnavailable
 from runtime.models.connection import what_broke
 from runtime.models.faults import ProviderError, ProviderFailed, fault_of
 from runtime.models.port import ModelInfo
+from runtime.models.schemas import told
 from runtime.schema.model import ModelPart, ModelRequest
 
 _log = structlog.get_logger(__name__)
 _chance = SystemRandom()
+_ABOUT_SCHEMA = re.compile(
+    r"schema|response.?format|output.?(config|format)|text\.format|mime.?type|json.?mode|grammar"
+    r"|structured.?output",
+    re.IGNORECASE,
+)
 
 UNREADABLE = (
     ValueError,
@@ -45,6 +53,10 @@ class Provider(Protocol):
 
     def attempt(self, model: str, request: ModelRequest) -> AsyncGenerator[ModelPart]:
         """Ask once. The last part is `ModelDone`. Raises `errors` and `ProviderFailed`."""
+        ...
+
+    def takes_schema(self, model: str, request: ModelRequest) -> bool:
+        """Whether the API has a way to ask `model` for an answer by `request.response_schema`."""
         ...
 
     def explain(self, error: Exception) -> ProviderError:
@@ -85,6 +97,8 @@ class Terms:
     """For the whole call, retries and pauses included."""
     secrets: tuple[str, ...] = ()
     """What no error message may show."""
+    refused_schemas: set[str] = field(default_factory=set[str])
+    """Models and schemas that the provider refused: they are told the schema in words."""
 
 
 class RemoteModel:
@@ -113,6 +127,8 @@ class RemoteModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelPart]:
         """The parts of one answer. Raises `ModelFault`."""
         provider = await self._provider()
+        if self._needs_words(provider, request):
+            request = told(request)
         deadline = monotonic() + self._terms.timeout_seconds
         attempt = 0
         while True:
@@ -130,9 +146,28 @@ class RemoteModel:
                 error = provider.explain(failed)
             except UNREADABLE as failed:
                 error = ProviderError(what_broke(failed))
+            if not started and self._is_about_schema(error, request):
+                self._terms.refused_schemas.add(self._schema_key(request))
+                request = told(request)
+                continue
             # Raised out here, so that the SDK's exception, which may hold the key, is not chained.
             await self._pause(error, attempt, started, deadline)
             attempt += 1
+
+    def _needs_words(self, provider: Provider, request: ModelRequest) -> bool:
+        if request.response_schema is None:
+            return False
+        if self._schema_key(request) in self._terms.refused_schemas:
+            return True
+        return not provider.takes_schema(self._name, request)
+
+    def _is_about_schema(self, error: ProviderError, request: ModelRequest) -> bool:
+        if request.response_schema is None or not isinstance(self._fault(error), ModelRefused):
+            return False
+        return _ABOUT_SCHEMA.search(f"{error.code} {error.message}") is not None
+
+    def _schema_key(self, request: ModelRequest) -> str:
+        return f"{self._name} {json.dumps(request.response_schema, sort_keys=True)}"
 
     async def _next(self, parts: AsyncGenerator[ModelPart], deadline: float) -> ModelPart | None:
         with anyio.move_on_after(max(0.0, deadline - monotonic())):

@@ -88,14 +88,19 @@ def _config(request: ModelRequest, model: str) -> dict[str, Any]:
         "max_output_tokens": settings.max_output_tokens,
         "stop_sequences": settings.stop_sequences,
         "thinking_config": _thinking(request, model) or None,
-        "response_json_schema": request.response_schema,
-        "response_mime_type": "application/json" if request.response_schema else None,
+        "response_json_schema": request.response_schema or None,
+        "response_mime_type": None if request.response_schema is None else "application/json",
     }
     if request.tools:
         made["tools"] = [{"function_declarations": [_tool(t.model_dump()) for t in request.tools]}]
         made["tool_config"] = {"function_calling_config": _calling(request)}
         made["automatic_function_calling"] = {"disable": True}
     return {name: value for name, value in made.items() if value is not None}
+
+
+def takes_schema(model: str, request: ModelRequest) -> bool:
+    """Whether answers by a schema can be asked for: of Gemini, before 3 not beside tools."""
+    return "gemini" in model and (generation_of(model) >= 3 or not request.tools)
 
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,10 @@ class OpenAIProvider:
         for part in reader.finish():
             yield part
 
+    def takes_schema(self, model: str, request: ModelRequest) -> bool:
+        """Whether the API can be given the schema of an answer."""
+        return openai_wire.takes_schema(model, request)
+
     def explain(self, error: Exception) -> ProviderError:
         """What an exception of the SDK says."""
         return openai_errors.explain(error, self._address)

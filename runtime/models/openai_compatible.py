@@ -58,6 +58,10 @@ class ChatProvider:
         del body["stream_options"]
         return await self._create(**body, stream=True)
 
+    def takes_schema(self, model: str, request: ModelRequest) -> bool:
+        """Whether the API can be given the schema of an answer."""
+        return chat_wire.takes_schema(model, request)
+
     def explain(self, error: Exception) -> ProviderError:
         """What an exception of the SDK says."""
         return openai_errors.explain(error, self._address)

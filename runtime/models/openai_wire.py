@@ -45,6 +45,7 @@ from runtime.schema.usage import Usage
 PROVIDER = "openai"
 
 _NOT_REASONING = re.compile(r"^(gpt-[34](?!\d)|gpt-3\.5|chatgpt-4o|gpt-5(\.\d+)?-chat|ft:gpt-[34])")
+_WITHOUT_SCHEMAS = re.compile(r"^(gpt-3\.5|gpt-4(-|$)|chatgpt-4o)")
 _AUDIO_FORMATS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 
 
@@ -71,6 +72,12 @@ def body(request: ModelRequest, model: str, *, vision: bool = True) -> dict[str,
         made["text"] = {"format": _format(request.response_schema)}
     made["prompt_cache_key"] = _cache_key(made)
     return made
+
+
+def takes_schema(model: str, request: ModelRequest) -> bool:
+    """Whether answers by a schema can be asked for; only by one with an object on top."""
+    schema = request.response_schema or {}
+    return schema.get("type") == "object" and _WITHOUT_SCHEMAS.match(model) is None
 
 
 def _check(request: ModelRequest) -> None:

@@ -41,6 +41,7 @@ class ProviderSlot:
         self._policy = policy or RetryPolicy(max_retries=settings.max_retries)
         self._lock = anyio.Lock()
         self._provider: Provider | None = None
+        self._refused_schemas: set[str] = set()
 
     @property
     def kind(self) -> str:
@@ -61,6 +62,7 @@ class ProviderSlot:
             retries=self._policy,
             timeout_seconds=self._settings.timeout_seconds,
             secrets=(secret.get_secret_value(),) if secret else (),
+            refused_schemas=self._refused_schemas,
         )
         return RemoteModel(self.info(name, f"{self._name}/{name}"), name, self.provider, terms)
 
@@ -163,11 +165,13 @@ class Models:
 
     def known(self) -> list[ModelInfo]:
         """The models that have a name of their own: scripts, the default, and aliases."""
-        infos = [_script_info(f"{SCRIPT}/{name}", f"{SCRIPT}/{name}") for name in self._embedded()]
-        names = [self._settings.default, *self._settings.aliases]
-        for name in dict.fromkeys(name for name in names if name and name != ANY_OTHER):
-            infos += [info for info in [self._info(name)] if info is not None]
-        return infos
+        scripts = [f"{SCRIPT}/{name}" for name in self._embedded()]
+        infos = {name: _script_info(name, name) for name in scripts}
+        for name in [self._settings.default, *self._settings.aliases]:
+            info = self._info(name) if name and name != ANY_OTHER else None
+            if info is not None:
+                infos.setdefault(info.id, info)
+        return list(infos.values())
 
     def describe(self) -> str:
         """What there is, one line each, for people."""

@@ -11,7 +11,7 @@ import pytest
 from runtime.errors import ModelRefused
 from runtime.models import anthropic_wire, chat_wire, google_wire, openai_wire
 from runtime.models.media import Media, media_of
-from runtime.models.schemas import closed, is_strict
+from runtime.models.schemas import is_strict, plain, told
 from runtime.models.transcript import NO_RESULT, ModelTurn, Thought, UserTurn, transcript
 from runtime.schema.content import (
     AudioContent,
@@ -346,21 +346,64 @@ STRICT = {**OBJECT, "required": ["a"], "additionalProperties": False}
         ({**OBJECT, "additionalProperties": False}, False),
         ({**OBJECT, "required": ["a"]}, False),
         ({"type": "array", "items": OBJECT}, False),
-        ({"type": "array", "items": STRICT}, True),
+        ({"type": "object", "required": [], "allOf": [STRICT], **STRICT}, False),
+        ({"type": "array", "items": STRICT}, False),
         ({"anyOf": [STRICT, {"type": ["object", "null"]}]}, False),
         ({"$defs": {"x": OBJECT}, "$ref": "#/$defs/x"}, False),
-        ({"type": "string"}, True),
+        ({"type": "string"}, False),
     ],
 )
 def test_which_schemas_are_strict(schema: dict[str, Any], strict: bool) -> None:
     assert is_strict(schema) is strict
 
 
-def test_closing_a_schema() -> None:
-    deep = {"type": "object", "properties": {"x": {"anyOf": [OBJECT, {"type": "null"}]}}}
-    made = closed(deep)
+DEEP = {"type": "object", "properties": {"x": {"oneOf": [OBJECT, {"type": "null"}]}}}
 
-    assert made["additionalProperties"] is False
+
+def test_a_schema_in_plain_keywords_is_closed_and_tells_its_bounds() -> None:
+    made = plain({**DEEP, "required": ["x"]})
+    assert made is not None and made["additionalProperties"] is False
     assert made["properties"]["x"]["anyOf"][0]["additionalProperties"] is False
-    assert "additionalProperties" not in deep
-    assert closed({"type": "object", "additionalProperties": True})["additionalProperties"] is True
+    assert "additionalProperties" not in DEEP
+    bounded = plain({"type": "array", "items": {"type": "integer", "minimum": 3}, "minItems": 2})
+    assert bounded == {
+        "type": "array",
+        "items": {"type": "integer", "description": '{"minimum": 3}'},
+        "description": '{"minItems": 2}',
+    }
+    named = {"$defs": {"x": OBJECT}, "type": "array", "items": {"$ref": "#/$defs/x"}}
+    assert plain(named) is not None
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"type": "object"},
+        {**OBJECT, "additionalProperties": True},
+        {**OBJECT, "additionalProperties": {"type": "string"}},
+        {"$defs": {"x": {"type": "array", "items": {"$ref": "#/$defs/x"}}}, "$ref": "#/$defs/x"},
+        {"$ref": "#"},
+        {"type": "array", "items": {"not": OBJECT}},
+    ],
+)
+def test_what_cannot_be_said_in_plain_keywords(schema: dict[str, Any]) -> None:
+    assert plain(schema) is None
+
+
+def test_references_that_multiply_cost_little() -> None:
+    names = {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(60)}
+    schema = {"$defs": {**names, "d60": OBJECT}, "anyOf": [{"$ref": "#/$defs/d0"}]}
+    assert plain(schema) is not None
+
+
+@pytest.mark.parametrize("wire", ["google", "openai", "anthropic", "chat"])
+def test_a_schema_in_words_goes_behind_the_instruction(wire: str) -> None:
+    request = ask(user("a")).model_copy(
+        update={"system_instruction": "Be brief.", "response_schema": OBJECT}
+    )
+    text = sent(wire, told(request))
+    assert json.dumps(json.dumps(OBJECT))[1:-1] in text
+    assert text.index("Be brief.") < text.index("Form of the answer")
+    for native in ("response_json_schema", "json_schema", "output_config", "response_format"):
+        assert native not in text

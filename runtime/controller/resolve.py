@@ -158,9 +158,18 @@ def agent_name(asked: str) -> str:
 
 
 def _instruction(request: CreateInteraction, agent: AgentSpec | None) -> str | None:
-    """The agent's own words, then the caller's, which so have the last say."""
-    parts = [agent.instructions if agent else "", request.system_instruction or ""]
+    """The agent's own words and its data, then the caller's words, which so have the last say."""
+    own = [agent.instructions, _data(agent)] if agent else []
+    parts = [*own, request.system_instruction or ""]
     return "\n\n".join(part.strip() for part in parts if part.strip()) or None
+
+
+def _data(agent: AgentSpec) -> str:
+    """Where the agent's data lies; all of it, also in an environment that began without it."""
+    if not agent.data_sources:
+        return ""
+    rows = [f"- {source.target}" for source in agent.data_sources]
+    return "\n".join(["# Your data\nA new workspace begins with these:", *rows])
 
 
 def _limits(request: CreateInteraction, own: AgentLimits) -> RunLimits:

@@ -12,6 +12,7 @@ import pytest
 from runtime.clock import now
 from runtime.controller.plan import RunPlan
 from runtime.errors import InvalidRequest, NotFound
+from runtime.schema.agents import DataSource
 from runtime.schema.protocol import RunLimits
 from runtime.schema.sandbox_tools import SANDBOX_TOOLS, TOOL_GROUPS
 from tests.support.services import ANTIGRAVITY, Agents, Offers, Parts, open_parts
@@ -75,6 +76,17 @@ async def test_the_callers_instruction_comes_after_the_agents(parts: Parts) -> N
     assert plan.spec.system_instruction == "Be helpful.\n\nBe brief."
     _, plan = await run(parts, model="gpt", system_instruction="Be brief.")
     assert plan.spec.system_instruction == "Be brief."
+
+
+async def test_the_model_is_told_where_the_agents_data_lies(tmp_path: Path) -> None:
+    data = DataSource(path=tmp_path, target="/workspace/data/birds.csv")
+    agent = ANTIGRAVITY.model_copy(update={"data_sources": [data]})
+    async with open_parts(tmp_path, agents=Agents([agent])) as parts:
+        _, plan = await run(parts, system_instruction="Be brief.")
+    told = plan.spec.system_instruction
+    assert told is not None
+    assert told.startswith("Be helpful.\n\n# Your data\n")
+    assert told.endswith("\n- /workspace/data/birds.csv\n\nBe brief.")
 
 
 async def test_the_callers_model_and_budget(parts: Parts) -> None:

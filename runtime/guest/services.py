@@ -19,6 +19,6 @@ def hands_main(ends: Ends) -> None:
 
 def browser_main(ends: Ends) -> None:
     """The whole life of the browser's process."""
-    from runtime.guest.browser_service import serve_browser
+    from runtime.guest.browser.service import serve_browser
 
     anyio.run(serve_browser, ends)

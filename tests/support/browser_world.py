@@ -17,8 +17,8 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
 from runtime.errors import ToolFault
-from runtime.guest.browser_config import BrowserConfig, BrowserLimits
-from runtime.guest.browser_tools import BrowserTools, build_browser_tools
+from runtime.guest.browser.config import BrowserConfig, BrowserLimits
+from runtime.guest.browser.tools import BrowserTools, build_browser_tools
 from runtime.schema.content import ImageContent
 from runtime.schema.sandbox_tools import SANDBOX_TOOLS
 from runtime.schema.steps import ToolResult

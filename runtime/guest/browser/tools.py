@@ -11,13 +11,13 @@ from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Locator
 
 from runtime.errors import ToolFault
-from runtime.guest.browser import Browser
-from runtime.guest.browser_address import absolute, parse, shown
-from runtime.guest.browser_config import BrowserConfig
-from runtime.guest.browser_faults import cut
-from runtime.guest.browser_pages import Tab
-from runtime.guest.browser_pictures import format_of, lighter, plan, take
-from runtime.guest.browser_questions import (
+from runtime.guest.browser.address import absolute, parse, shown
+from runtime.guest.browser.chromium import Browser
+from runtime.guest.browser.config import BrowserConfig
+from runtime.guest.browser.faults import cut
+from runtime.guest.browser.pages import Tab
+from runtime.guest.browser.pictures import format_of, lighter, plan, take
+from runtime.guest.browser.questions import (
     check_options,
     check_value,
     kind_of,
@@ -25,8 +25,8 @@ from runtime.guest.browser_questions import (
     scroll,
     showing,
 )
-from runtime.guest.browser_report import heading
-from runtime.guest.browser_turn import Turn
+from runtime.guest.browser.report import heading
+from runtime.guest.browser.turn import Turn
 from runtime.guest.tools import Emit, Tool
 from runtime.schema.content import TextContent, image_from_bytes
 from runtime.schema.steps import ToolResult, text_result

@@ -13,8 +13,8 @@ from playwright.async_api import BrowserContext, CDPSession, Dialog, Locator, Pa
 from playwright.async_api import Error as PlaywrightError
 
 from runtime.errors import ToolFault
-from runtime.guest.browser_config import BrowserLimits
-from runtime.guest.browser_faults import cut
+from runtime.guest.browser.config import BrowserLimits
+from runtime.guest.browser.faults import cut
 
 _REF = re.compile(r"^\W*(?:ref\s*=\s*)?((?:f\d+)?e\d+)\W*$")
 _NOTICES = 20

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from runtime.guest.browser_address import WORKSPACE_ORIGIN
+from runtime.guest.browser.address import WORKSPACE_ORIGIN
 
 _ENOUGH_SHARED_MEMORY = 128 * 1024 * 1024
 _TEMPORARY_BYTES = 107 - len("/org.chromium.Chromium.XXXXXX/SingletonSocket")

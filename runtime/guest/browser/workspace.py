@@ -8,13 +8,13 @@ from playwright.async_api import BrowserContext, Frame, Request, Route
 from playwright.async_api import Error as PlaywrightError
 
 from runtime.errors import SandlotError
-from runtime.guest.browser_address import (
+from runtime.guest.browser.address import (
     WORKSPACE_ORIGIN,
     WORKSPACE_PATTERN,
     is_workspace,
     workspace_path,
 )
-from runtime.guest.browser_config import ReadFile
+from runtime.guest.browser.config import ReadFile
 
 _SHOWN_AS_TEXT = frozenset(
     {"application/javascript", "application/x-sh", "application/x-yaml", "application/yaml"}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from playwright.async_api import FloatRect, Locator, Page
 
 from runtime.errors import ToolFault
-from runtime.guest.browser_config import BrowserLimits
+from runtime.guest.browser.config import BrowserLimits
 
 Format = Literal["png", "jpeg"]
 

@@ -15,11 +15,11 @@ from playwright.async_api import Download
 from playwright.async_api import Error as PlaywrightError
 
 from runtime.errors import ToolFault
-from runtime.guest.browser_address import WORKSPACE, absolute, is_workspace
-from runtime.guest.browser_config import BrowserLimits, SaveFile
-from runtime.guest.browser_faults import cut, gist
-from runtime.guest.browser_pages import Notices
-from runtime.guest.browser_workspace import WorkspacePages
+from runtime.guest.browser.address import WORKSPACE, absolute, is_workspace
+from runtime.guest.browser.config import BrowserLimits, SaveFile
+from runtime.guest.browser.faults import cut, gist
+from runtime.guest.browser.pages import Notices
+from runtime.guest.browser.workspace import WorkspacePages
 
 _CHUNK_BYTES = 256 * 1024
 _LOOK_SECONDS = 0.2

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import anyio
 from playwright.async_api import ConsoleMessage, Page
 
-from runtime.guest.browser_address import WORKSPACE, WORKSPACE_ORIGIN, shown
-from runtime.guest.browser_config import BrowserLimits
-from runtime.guest.browser_faults import cut
-from runtime.guest.browser_pages import Notices, Tab, Tabs
+from runtime.guest.browser.address import WORKSPACE, WORKSPACE_ORIGIN, shown
+from runtime.guest.browser.config import BrowserLimits
+from runtime.guest.browser.faults import cut
+from runtime.guest.browser.pages import Notices, Tab, Tabs
 
 _LINE_CHARS = 1000
 _TITLE_CHARS = 200

@@ -11,8 +11,8 @@ from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Locator, Page
 
 from runtime.errors import ToolFault
-from runtime.guest.browser_faults import cut
-from runtime.guest.browser_pages import Tab
+from runtime.guest.browser.faults import cut
+from runtime.guest.browser.pages import Tab
 
 _LOOK_SECONDS = 0.1
 _SHOWN_OPTIONS = 40

@@ -17,14 +17,14 @@ from playwright.async_api import BrowserContext, Playwright, async_playwright
 from playwright.async_api import Error as PlaywrightError
 
 from runtime.errors import ToolFault
-from runtime.guest.browser_config import BrowserConfig
-from runtime.guest.browser_downloads import Downloads
-from runtime.guest.browser_faults import gist, is_closed, of_launch
-from runtime.guest.browser_launch import Directories, arguments, environment, unwanted_arguments
-from runtime.guest.browser_pages import NoTab, Notices, Tab, Tabs
-from runtime.guest.browser_traffic import Traffic
-from runtime.guest.browser_turn import Running, Turn
-from runtime.guest.browser_workspace import WorkspacePages
+from runtime.guest.browser.config import BrowserConfig
+from runtime.guest.browser.downloads import Downloads
+from runtime.guest.browser.faults import gist, is_closed, of_launch
+from runtime.guest.browser.launch import Directories, arguments, environment, unwanted_arguments
+from runtime.guest.browser.pages import NoTab, Notices, Tab, Tabs
+from runtime.guest.browser.traffic import Traffic
+from runtime.guest.browser.turn import Running, Turn
+from runtime.guest.browser.workspace import WorkspacePages
 
 Need = Literal["alive", "fresh", "any"]
 

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from runtime.errors import ToolFault
-from runtime.guest.browser_tools import build_browser_tools
+from runtime.guest.browser.tools import build_browser_tools
 from tests.support.browser_world import (
     CHROMIUM_ITSELF,
     DRIVER,

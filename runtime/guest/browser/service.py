@@ -9,8 +9,8 @@ from typing import Any
 
 import anyio
 
-from runtime.guest.browser_config import BrowserConfig
-from runtime.guest.browser_tools import build_browser_tools
+from runtime.guest.browser.config import BrowserConfig
+from runtime.guest.browser.tools import build_browser_tools
 from runtime.guest.channel import Ends
 from runtime.guest.page_files import WorkspaceLine
 from runtime.guest.service import Offer, Operation, Service

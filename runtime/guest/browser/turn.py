@@ -13,10 +13,10 @@ from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from runtime.errors import ToolFault
-from runtime.guest.browser_address import Address
-from runtime.guest.browser_config import BrowserConfig
-from runtime.guest.browser_downloads import Downloads
-from runtime.guest.browser_faults import (
+from runtime.guest.browser.address import Address
+from runtime.guest.browser.config import BrowserConfig
+from runtime.guest.browser.downloads import Downloads
+from runtime.guest.browser.faults import (
     is_closed,
     is_download,
     is_interrupted,
@@ -25,10 +25,10 @@ from runtime.guest.browser_faults import (
     of_navigation,
     was_performed,
 )
-from runtime.guest.browser_pages import Notices, Tab, Tabs
-from runtime.guest.browser_report import describe
-from runtime.guest.browser_traffic import Traffic
-from runtime.guest.browser_workspace import WorkspacePages
+from runtime.guest.browser.pages import Notices, Tab, Tabs
+from runtime.guest.browser.report import describe
+from runtime.guest.browser.traffic import Traffic
+from runtime.guest.browser.workspace import WorkspacePages
 
 _ATTEMPTS = 3
 _NEW_TAB_SECONDS = 2

@@ -7,21 +7,21 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import ToolFault
-from runtime.guest.browser_address import Address, parse, shown, workspace_path
-from runtime.guest.browser_downloads import destination
-from runtime.guest.browser_faults import (
+from runtime.guest.browser.address import Address, parse, shown, workspace_path
+from runtime.guest.browser.downloads import destination
+from runtime.guest.browser.faults import (
     is_interrupted,
     of_action,
     of_launch,
     of_navigation,
     was_performed,
 )
-from runtime.guest.browser_launch import Directories, arguments, environment, unwanted_arguments
-from runtime.guest.browser_pictures import bounded
-from runtime.guest.browser_questions import check_value
-from runtime.guest.browser_report import excerpt, heading
-from runtime.guest.browser_tools import build_browser_tools
-from runtime.guest.browser_workspace import content_type
+from runtime.guest.browser.launch import Directories, arguments, environment, unwanted_arguments
+from runtime.guest.browser.pictures import bounded
+from runtime.guest.browser.questions import check_value
+from runtime.guest.browser.report import excerpt, heading
+from runtime.guest.browser.tools import build_browser_tools
+from runtime.guest.browser.workspace import content_type
 from runtime.schema.sandbox_tools import TOOL_GROUPS
 from tests.support.browser_world import Workspace, browser_config
 

@@ -89,8 +89,9 @@ async def local_controller(
     folder: Path,
     agents: Sequence[AgentSpec] = (ANTIGRAVITY, CLERK),
     settings: Settings | None = None,
+    models: ModelsSettings | None = None,
 ) -> AsyncIterator[LocalController]:
-    models = Models(ModelsSettings(default="gemini-3-pro", aliases=ALIASES))
+    models = Models(models or ModelsSettings(default="gemini-3-pro", aliases=ALIASES))
     directory = Agents(agents)
     provider = DockerProvider("unused", folder / "workspaces", "{}")
     sandboxes = Sandboxes(provider, SandboxSettings(), folder / "sockets", _no_image)

@@ -17,9 +17,9 @@ import anyio
 from anyio.abc import SocketAttribute, SocketStream
 from playwright.async_api import Page, async_playwright
 
-from runtime.guest.browser_config import BrowserConfig
-from runtime.guest.browser_launch import arguments, unwanted_arguments
-from runtime.guest.browser_tools import build_browser_tools
+from runtime.guest.browser.config import BrowserConfig
+from runtime.guest.browser.launch import arguments, unwanted_arguments
+from runtime.guest.browser.tools import build_browser_tools
 
 WARM_UP = 5
 EXECUTABLE = "/usr/bin/chromium"

@@ -9,6 +9,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
@@ -29,6 +30,8 @@ _CODES = {
     405: "method_not_allowed",
     413: "request_too_large",
     415: "unsupported_media_type",
+    416: "range_not_satisfiable",
+    499: "cancelled",
 }
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _RETRY_SECONDS = "2"
@@ -43,6 +46,7 @@ _MEANINGS = {
     409: "It exists already, or is in a state that does not allow this.",
     413: "The body is too large.",
     415: "The body is not JSON in UTF-8.",
+    416: "There are no such bytes in the file.",
     429: "Too much at once; try again later.",
     499: "The run was cancelled before it had an answer.",
     500: "Sandlot made a mistake; its log says more.",
@@ -161,21 +165,46 @@ class LastResort:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = False
-
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
+        watched = _Answer(scope, receive, send)
         try:
             await self._app(scope, receive, watched)
         except Exception as error:
             answer = _unexpected(error, scope)
-            if started:
+            if watched.started:
                 # The status is out; closing the connection is the only honest end.
                 raise
             await answer(scope, receive, send)
+
+
+class _Answer:
+    """A `send` that knows whether an answer has begun, and puts every error into the envelope."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._is_replaced = False
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = Headers(raw=message["headers"])
+            # Parts of the framework, such as ranges of files, have errors of their own.
+            is_json = headers.get("content-type", "").startswith("application/json")
+            if message["status"] >= 400 and not is_json:
+                self._is_replaced = True
+                await self._replace(message["status"], headers)
+        if not self._is_replaced:
+            await self._send(message)
+
+    async def _replace(self, status: int, headers: Headers) -> None:
+        message = _MEANINGS.get(status, "The request cannot be served.")
+        answer = envelope(status, _CODES.get(status, "invalid_request"), message)
+        for name, value in headers.items():
+            if name not in {"content-type", "content-length"}:
+                answer.headers[name] = value
+        await answer(self._scope, self._receive, self._send)
 
 
 def _unexpected(error: Exception, scope: Scope) -> JSONResponse:

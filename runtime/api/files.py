@@ -15,15 +15,19 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from runtime.api.bodies import IDLE_SECONDS, read_optional_json
 from runtime.api.environments import INERT_HEADERS, disposition
 from runtime.api.faults import documented, fault_response
+from runtime.api.schemas import BYTES, UPLOAD_HEADERS, bytes_body
 from runtime.controller.file_uploads import Announced, FileUploads
 from runtime.controller.files import FileService, file_view
 from runtime.errors import InvalidRequest, NotFound, SandlotError
 from runtime.schema import file_resources as resources
+from runtime.schema.resources import Empty
 
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
 _COMMANDS = re.compile(r"\s*,\s*")
 _STATUS = "X-Goog-Upload-Status"
+_PROTOCOLS: dict[str, Any] = {"enum": ["raw", "resumable"]}
+_BYTES: dict[str, Any] = {"description": "The bytes of the file.", "content": BYTES}
 _FIELDS = {
     "name": "name",
     "displayName": "display_name",
@@ -73,7 +77,9 @@ async def list_files(
 
 
 @router.get(
-    "/files/{file_id}:download", response_class=FileResponse, responses=documented(400, 404)
+    "/files/{file_id}:download",
+    response_class=JSONResponse,
+    responses={200: _BYTES, 206: _BYTES, **documented(400, 404, 416)},
 )
 async def download_file(file_id: str, services: FilesDep) -> Response:
     """The bytes of a file."""
@@ -95,7 +101,11 @@ async def download_file(file_id: str, services: FilesDep) -> Response:
 @router.get(
     "/files/{file_id}",
     response_class=JSONResponse,
-    responses={200: {"model": resources.File}, **documented(400, 404)},
+    responses={
+        200: {"model": resources.File, "content": BYTES},
+        206: _BYTES,
+        **documented(400, 404, 416),
+    },
 )
 async def get_file(file_id: str, services: FilesDep, alt: str | None = None) -> Response:
     """One file; with `alt=media` its bytes."""
@@ -104,7 +114,11 @@ async def get_file(file_id: str, services: FilesDep, alt: str | None = None) -> 
     return JSONResponse(file_view(await services.files.get(file_id)))
 
 
-@router.delete("/files/{file_id}", response_class=JSONResponse, responses=documented(404))
+@router.delete(
+    "/files/{file_id}",
+    response_class=JSONResponse,
+    responses={200: {"model": Empty}, **documented(404)},
+)
 async def delete_file(file_id: str, services: FilesDep) -> Response:
     """Delete a file; interactions that used it stay, and later turns do without it."""
     await services.files.delete(file_id)
@@ -114,12 +128,16 @@ async def delete_file(file_id: str, services: FilesDep) -> Response:
 @starts.post(
     "/files",
     response_class=JSONResponse,
-    responses={200: {"model": resources.UploadedFile}, **documented(400, 409, 413, 429, 507)},
+    responses={
+        200: {"model": resources.UploadedFile, "headers": UPLOAD_HEADERS},
+        **documented(400, 409, 413, 415, 429, 507),
+    },
+    openapi_extra=bytes_body(),
 )
 async def start_upload(
     request: Request,
     services: FilesDep,
-    x_goog_upload_protocol: Annotated[str, Header()] = "raw",
+    x_goog_upload_protocol: Annotated[str, Header(json_schema_extra=_PROTOCOLS)] = "raw",
     x_goog_upload_header_content_length: Annotated[int | None, Header(ge=0)] = None,
     x_goog_upload_header_content_type: Annotated[str | None, Header()] = None,
     x_goog_upload_file_name: Annotated[str | None, Header()] = None,

@@ -18,6 +18,12 @@ EVENTS: Extra = {"text/event-stream": {"schema": _EVENT}}
 """The content of an answer that may be a stream of events."""
 BYTES: Extra = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 """The content of an answer, or a body, that is a file."""
+UPLOAD_HEADERS: Extra = {
+    "X-Goog-Upload-URL": {"description": "Where a resumable upload goes on.", "schema": _TEXT},
+    "X-Goog-Upload-Status": {"schema": {"enum": ["active", "final"]}},
+    "X-Goog-Upload-Size-Received": {"schema": {"type": "integer"}},
+}
+"""Headers of the answers to uploads."""
 
 
 def json_body(*models: type[BaseModel], required: bool = True) -> Extra:

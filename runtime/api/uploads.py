@@ -9,19 +9,28 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from runtime.api.environments import EnvironmentsDep
-from runtime.api.faults import documented
-from runtime.errors import InvalidRequest
+from runtime.api.faults import documented, fault_response
+from runtime.api.schemas import UPLOAD_HEADERS, bytes_body
+from runtime.errors import InvalidRequest, SandlotError
+from runtime.schema import resources
 
 _COMMANDS = re.compile(r"\s*,\s*")
 
 
 router = APIRouter(tags=["environments"])
 
+_UPLOADED: dict[str, Any] = {
+    "description": "What was written; before the end of a resumable upload nothing.",
+    "model": resources.EnvironmentFiles | resources.Empty,
+    "headers": UPLOAD_HEADERS,
+}
+
 
 @router.put(
     "/environments/{environment_id}/files/{path:path}",
     response_class=JSONResponse,
-    responses=documented(400, 404, 409, 503),
+    responses={200: _UPLOADED, **documented(400, 404, 409, 413, 429, 507)},
+    openapi_extra=bytes_body(),
 )
 async def upload_file(
     environment_id: str,
@@ -30,7 +39,9 @@ async def upload_file(
     services: EnvironmentsDep,
     overwrite: Annotated[bool, Query()] = False,
     extract: Annotated[bool, Query()] = False,
-    x_goog_upload_protocol: Annotated[str | None, Header()] = None,
+    x_goog_upload_protocol: Annotated[
+        str | None, Header(json_schema_extra={"enum": ["resumable"]})
+    ] = None,
 ) -> Response:
     """Write the body to a path; with `extract` unpack it there, a tar or tar.gz."""
     operation = "extract_tar" if extract else "write_file"
@@ -47,7 +58,10 @@ async def upload_file(
 
 
 @router.post(
-    "/uploads/{upload_id}", response_class=JSONResponse, responses=documented(400, 404, 409, 503)
+    "/uploads/{upload_id}",
+    response_class=JSONResponse,
+    responses={200: _UPLOADED, **documented(400, 404, 409, 413, 507)},
+    openapi_extra=bytes_body(),
 )
 async def continue_upload(
     upload_id: str,
@@ -61,12 +75,22 @@ async def continue_upload(
     if "query" in commands:
         return _progress(services.uploads.received(upload_id))
     last = "finalize" in commands
-    written: Any = await services.uploads.feed(
-        upload_id, x_goog_upload_offset, request.stream(), last=last
-    )
+    try:
+        written: Any = await services.uploads.feed(
+            upload_id, x_goog_upload_offset, request.stream(), last=last
+        )
+    except SandlotError as error:
+        return _failed(error)
     if not last:
         return _progress(services.uploads.received(upload_id))
     return JSONResponse(written, headers={"X-Goog-Upload-Status": "final"})
+
+
+def _failed(error: SandlotError) -> Response:
+    """The SDKs send an upload's bytes again until they are told that it has ended."""
+    answer = fault_response(error)
+    answer.headers["X-Goog-Upload-Status"] = "final"
+    return answer
 
 
 def _progress(received: int) -> Response:

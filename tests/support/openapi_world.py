@@ -1,0 +1,107 @@
+"""A controller with something in it, and calls from its OpenAPI document that are about it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import cycle
+from typing import Any
+
+import httpx2
+from schemathesis import Case, GenerationMode
+
+MODEL = "script/inline"
+PROMPT = "Hello."
+ASK = {"type": "function", "name": "ask", "parameters": {"type": "object"}}
+TEXT = {"type": "text", "text": PROMPT}
+PLAIN = {"content-type": "text/plain"}
+Json = dict[str, Any]
+INPUTS: tuple[Json, ...] = (
+    {"input": PROMPT},
+    {"input": TEXT},
+    {"input": [TEXT, TEXT]},
+    {"input": [{"type": "user_input", "content": [TEXT]}]},
+    {"input": [{"role": "user", "content": PROMPT}]},
+    {"contents": [PROMPT]},
+    {"contents": [{"role": "user", "parts": [{"text": PROMPT}]}], "session_config": {"ttl": "60s"}},
+    {"messages": [{"role": "user", "content": PROMPT}], "schemaVersion": "2025-12-11"},
+)
+KEPT: Mapping[str, set[str]] = {
+    "/v1/interactions": {"stream", "background", "labels", "generation_config"},
+    "/openai/v1/responses": {"stream", "background", "metadata", "temperature", "top_p"},
+    "/openai/v1/chat/completions": {"stream", "metadata", "temperature", "stop"},
+}
+"""What stays as it was generated; other fields name things that are not there, or exclude others."""
+
+
+@dataclass
+class World:
+    """What a controller holds; the client carries its key."""
+
+    http: httpx2.Client
+    environment: str = ""
+    file: str = ""
+    interactions: Iterator[str] = field(default_factory=lambda: iter(()))
+    inputs: Iterator[Json] = field(default_factory=lambda: cycle(INPUTS))
+
+    def fill(self) -> None:
+        """Make one interaction of every kind that needs no sandbox."""
+        asking = self.run(input="```tool ask\n{}\n```", tools=[ASK])
+        found = [self.run(input=PROMPT, labels={"k": "v"}), asking, self.run(input="```python\n1")]
+        found.append(self.run(input=PROMPT, background=True))
+        agent = self.run(model=None, agent="antigravity", input=PROMPT, environment="remote")
+        assert {one["status"] for one in [*found, agent]} >= {"completed", "requires_action"}
+        self.environment = agent["environment_id"]
+        self.file = self.upload()
+        self.interactions = cycle([one["id"] for one in [*found, agent]])
+
+    def run(self, **body: Any) -> Json:
+        """One interaction."""
+        wanted = {name: value for name, value in {"model": MODEL, **body}.items() if value}
+        answer = self.http.post("/v1/interactions", json=wanted)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def upload(self) -> str:
+        """The id of a new file."""
+        answer = self.http.post("/upload/v1/files", content=b"text", headers=PLAIN)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["file"]["name"].removeprefix("files/")
+
+    def fit(self, case: Case) -> None:
+        """Let a call that follows the document be about what is there; others stay as they are."""
+        if case.meta is None or case.meta.generation.mode is GenerationMode.NEGATIVE:
+            return
+        for name, value in case.path_parameters.items():
+            case.path_parameters[name] = self._value(name, value, deletes=case.method == "DELETE")
+        if "Idempotency-Key" in case.headers:
+            case.headers["Idempotency-Key"] = uuid.uuid4().hex
+        if case.path in KEPT and isinstance(case.body, dict):
+            case.body = self._body(case.path, case.body)
+
+    def _value(self, name: str, value: Any, *, deletes: bool) -> Any:
+        match name:
+            case "interaction_id":
+                return self.run(input=PROMPT)["id"] if deletes else next(self.interactions)
+            case "response_id":
+                found = self._value("interaction_id", value, deletes=deletes)
+                return found.replace("int_", "resp_")
+            case "environment_id":
+                return value if deletes else self.environment
+            case "file_id":
+                return self.upload() if deletes else self.file
+            case "agent_id":
+                return "antigravity"
+            case "model":
+                return MODEL
+            case _:
+                return value
+
+    def _body(self, path: str, body: Json) -> Json:
+        kept = {name: value for name, value in body.items() if name in KEPT[path]}
+        if path == "/v1/interactions":
+            return {**kept, **next(self.inputs), "model": MODEL}
+        if path == "/openai/v1/responses":
+            return {**kept, "input": PROMPT, "model": MODEL}
+        return {**kept, "messages": [{"role": "user", "content": PROMPT}], "model": MODEL}

@@ -32,7 +32,7 @@ KEPT: Mapping[str, set[str]] = {
     "/openai/v1/responses": {"stream", "background", "metadata", "temperature", "top_p"},
     "/openai/v1/chat/completions": {"stream", "metadata", "temperature", "stop"},
 }
-"""What stays as it was generated; other fields name things that are not there, or exclude others."""
+"""What stays as it was generated; other fields exclude others, or name what is not there."""
 
 
 @dataclass

@@ -18,7 +18,13 @@ from runtime.controller.toolset import Toolset, agent_tools, model_tools
 from runtime.errors import InvalidRequest, ModelNotConfigured
 from runtime.schema.agents import AgentLimits, AgentSpec
 from runtime.schema.inputs import input_steps
-from runtime.schema.interactions import CreateInteraction, EnvironmentRequest, GenerationConfig
+from runtime.schema.faults import did_you_mean
+from runtime.schema.interactions import (
+    CreateInteraction,
+    EnvironmentRequest,
+    GenerationConfig,
+    ToolChoiceConfig,
+)
 from runtime.schema.model import Generation, ToolChoice
 from runtime.schema.protocol import RunLimits, RunSpec
 from runtime.schema.steps import FunctionResultStep, Step
@@ -204,10 +210,24 @@ def _tool_choice(config: GenerationConfig | None, tools: Toolset) -> ToolChoice:
     asked = config.tool_choice if config else None
     if asked is None:
         return ToolChoice()
-    if isinstance(asked, str):
-        return ToolChoice(mode=asked)
-    path = "generation_config.tool_choice.allowed_tools.tools"
-    for name in asked.allowed_tools.tools or []:
-        if name not in tools.names:
-            raise InvalidRequest(f"{path}: there is no tool '{name}' in this call.")
-    return ToolChoice(mode=asked.allowed_tools.mode, names=asked.allowed_tools.tools)
+    path = "generation_config.tool_choice"
+    choice = ToolChoice(mode=asked) if isinstance(asked, str) else _allowed(asked, tools, path)
+    if choice.mode == "any" and not (tools.names if choice.names is None else choice.names):
+        raise InvalidRequest(f"{path}: 'any' needs a tool that can be called; there is none.")
+    return choice
+
+
+def _allowed(asked: ToolChoiceConfig, tools: Toolset, path: str) -> ToolChoice:
+    allowed = asked.allowed_tools
+    if allowed.tools is None:
+        return ToolChoice(mode=allowed.mode)
+    names: list[str] = []
+    for name in allowed.tools:
+        meant = tools.meant_by(name)
+        if not meant:
+            raise InvalidRequest(
+                f"{path}.allowed_tools.tools: there is no tool '{name[:80]}' in this call."
+                f"{did_you_mean(name, tools.names)}"
+            )
+        names += meant
+    return ToolChoice(mode=allowed.mode, names=list(dict.fromkeys(names)))

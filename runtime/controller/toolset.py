@@ -46,6 +46,16 @@ class Toolset:
         declared = [tool.name for tool in [*self.functions, *self.relayed]]
         return [*self.sandbox, *declared]
 
+    def meant_by(self, name: str) -> list[str]:
+        """The names that a caller's `name` stands for: a tool, a group, or an MCP server's tools.
+
+        Empty when there is no such thing among these tools.
+        """
+        if name in self.names:
+            return [name]
+        group = [tool for tool in self.sandbox if tool in TOOL_GROUPS.get(name, [])]
+        return group or [tool.name for tool in self.relayed if tool.name.startswith(f"{name}__")]
+
 
 async def agent_tools(agent: AgentSpec, asked: list[Tool] | None, offer: Offer) -> Toolset:
     """The tools of a call of `agent`; `asked` replaces its own, but for those on files.

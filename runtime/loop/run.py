@@ -7,6 +7,7 @@ from typing import Literal
 import anyio
 
 from runtime.errors import LimitExceeded, SandlotError, ToolFault
+from runtime.loop.choice import allows_nothing, judged
 from runtime.loop.history import repair
 from runtime.loop.ports import EventSink, ModelPort, Toolbox
 from runtime.loop.turn import AskedCall, Turn, TurnReader
@@ -29,7 +30,7 @@ class Run:
         self._history: list[Step] = list(spec.history)
         self._functions = {function.name for function in spec.client_functions}
         self._usage = Usage()
-        self._tool_choice = spec.tool_choice
+        self._choice = spec.tool_choice
 
     async def execute(self) -> RunOutcome:
         """Run to the end. Every failure becomes an outcome; cancellation passes through."""
@@ -66,8 +67,8 @@ class Run:
             if await self._run_calls(turn.calls):
                 return "requires_action"
             self._check_tokens()
-            if self._tool_choice.mode == "any":
-                self._tool_choice = ToolChoice(names=self._tool_choice.names)
+            if self._choice.mode == "any":
+                self._choice = ToolChoice(names=self._choice.names)
         steps = self._spec.limits.max_steps
         raise _limit("step_limit", f"The limit of {steps} model turns was reached.")
 
@@ -77,7 +78,7 @@ class Run:
             system_instruction=self._spec.system_instruction,
             history=repair(self._history),
             tools=self._declarations(),
-            tool_choice=self._tool_choice,
+            tool_choice=self._choice,
             generation=self._spec.generation,
             response_schema=self._spec.response_schema,
         )
@@ -88,12 +89,15 @@ class Run:
         return turn
 
     def _declarations(self) -> list[FunctionDeclaration]:
+        if allows_nothing(self._choice):
+            return []
         return [*self._toolbox.declarations, *self._spec.client_functions]
 
     async def _run_calls(self, calls: list[AskedCall]) -> bool:
         """Run the calls in order; returns whether some are the caller's to answer."""
         waiting = False
-        for asked in calls:
+        offered = [tool.name for tool in self._declarations()]
+        for asked in [judged(asked, self._choice, offered) for asked in calls]:
             if asked.call.name in self._functions and asked.problem is None:
                 waiting = True
             else:

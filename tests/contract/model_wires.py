@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ class Wire:
     """The events of an answer that is this text."""
     error: Callable[[str], Any]
     """The body of an error with this message."""
+    call: Callable[[str, str, Event], list[Event]]
+    """The events of an answer that is one call: its id, name and arguments."""
     named: bool = False
     """Whether events carry their type on a line of their own."""
     key_header: str = "authorization"
@@ -183,6 +186,33 @@ def chat_text(text: str) -> list[Event]:
     ]
 
 
+def gemini_call(call_id: str, name: str, arguments: Event) -> list[Event]:
+    call = {"functionCall": {"id": call_id, "name": name, "args": arguments}}
+    return [gemini_chunk(call, finishReason="STOP")]
+
+
+def response_call(call_id: str, name: str, arguments: Event) -> list[Event]:
+    item = {"type": "function_call", "id": "fc_1", "call_id": call_id, "name": name}
+    return [
+        response_event(
+            "output_item.done", output_index=0, item={**item, "arguments": json.dumps(arguments)}
+        ),
+        response_done(),
+    ]
+
+
+def message_call(call_id: str, name: str, arguments: Event) -> list[Event]:
+    start = {"type": "tool_use", "id": call_id, "name": name, "input": {}}
+    delta = {"type": "input_json_delta", "partial_json": json.dumps(arguments)}
+    return [message_start(), *block(0, start, delta), *message_end("tool_use")]
+
+
+def chat_call(call_id: str, name: str, arguments: Event) -> list[Event]:
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    call = {"index": 0, "id": call_id, "type": "function", "function": function}
+    return [chat_chunk({"tool_calls": [call]}), chat_chunk({}, "tool_calls"), chat_usage()]
+
+
 def gemini_error(message: str) -> Any:
     return {"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}
 
@@ -205,9 +235,19 @@ WIRES = {
             "/v1/models/gemini-3.8-flash:streamGenerateContent?alt=sse",
             gemini_text,
             gemini_error,
+            gemini_call,
             key_header="x-goog-api-key",
         ),
-        Wire("openai", "gpt-5.6", "/v1", "/v1/responses", response_text, openai_error, named=True),
+        Wire(
+            "openai",
+            "gpt-5.6",
+            "/v1",
+            "/v1/responses",
+            response_text,
+            openai_error,
+            response_call,
+            named=True,
+        ),
         Wire(
             "anthropic",
             "claude-opus-5",
@@ -215,6 +255,7 @@ WIRES = {
             "/v1/messages",
             message_text,
             anthropic_error,
+            message_call,
             named=True,
         ),
         Wire(
@@ -224,6 +265,7 @@ WIRES = {
             "/v1/chat/completions",
             chat_text,
             openai_error,
+            chat_call,
         ),
     )
 }

@@ -22,6 +22,11 @@ def said(wire: Wire, text: str) -> Reply:
     return sse(*wire.text(text), named=wire.named)
 
 
+def called(wire: Wire, call_id: str, name: str, **arguments: Any) -> Reply:
+    """An answer that is one tool call."""
+    return sse(*wire.call(call_id, name, arguments), named=wire.named)
+
+
 @dataclass(frozen=True, slots=True)
 class Provided:
     """A controller, and the server behind its models."""

@@ -95,7 +95,7 @@ async def test_a_tool_error_goes_back_to_the_model() -> None:
     results = [found[1] for step in model.requests[1].history if (found := as_result(step))]
     assert [(one.is_error, one.text) for one in results] == [
         (True, "no such file"),
-        (True, "There is no tool nothing."),
+        (True, "There is no tool `nothing`. The tools are: broken."),
     ]
 
 
@@ -212,6 +212,37 @@ async def test_a_forced_call_is_forced_once() -> None:
     model = PlayedModel([*call("echo"), ModelDone()], ANSWER)
     await execute(model, FunctionToolbox(echo=echo), tool_choice=ToolChoice(mode="any"))
     assert [request.tool_choice.mode for request in model.requests] == ["any", "auto"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "told"),
+    [
+        (ToolChoice(mode="none"), "No tool may be called here"),
+        (ToolChoice(names=[]), "No tool may be called here"),
+        (ToolChoice(names=["weather"]), "echo may not be called here. What may be called: weather"),
+    ],
+)
+async def test_a_call_against_the_tool_choice_is_answered_not_run(
+    choice: ToolChoice, told: str
+) -> None:
+    toolbox = FunctionToolbox(echo=echo)
+    model = PlayedModel([*call("echo"), ModelDone()], ANSWER)
+    weather = [FunctionDeclaration(name="weather")]
+    outcome, _ = await execute(model, toolbox, tool_choice=choice, client_functions=weather)
+    assert outcome.status == "completed" and toolbox.ran == []
+    (result,) = [found[1] for step in model.requests[1].history if (found := as_result(step))]
+    assert result.is_error and told in result.text
+    assert bool(model.requests[0].tools) is bool(choice.names)
+
+
+async def test_a_forbidden_function_of_the_caller_is_not_waited_for() -> None:
+    model = PlayedModel([*call("weather"), ModelDone()], ANSWER)
+    outcome, _ = await execute(
+        model,
+        client_functions=[FunctionDeclaration(name="weather")],
+        tool_choice=ToolChoice(mode="none"),
+    )
+    assert outcome.status == "completed"
 
 
 def test_repair_puts_results_behind_their_calls_and_fills_in_lost_ones() -> None:

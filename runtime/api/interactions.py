@@ -16,7 +16,7 @@ from runtime.api.creation import answered, begin, view_of, wait_for
 from runtime.api.faults import documented
 from runtime.api.schemas import EVENTS, json_body
 from runtime.api.services import Services, ServicesDep, services_of
-from runtime.api.stream import EventStream
+from runtime.api.stream import NATIVE, EventStream, stored_blocks
 from runtime.controller.interactions import MAX_KEY_CHARACTERS, Accepted
 from runtime.errors import InvalidRequest
 from runtime.schema import resources
@@ -87,8 +87,8 @@ async def get_interaction(
         body = await services.interactions.rendered(interaction_id, include_input=include_input)
         return Response(body, media_type="application/json")
     after = await _resume_point(services, interaction_id, last_event_id or last_event_id_header)
-    events = services.interactions.log.follow(interaction_id, after)
-    return EventStream(events, services.draining)
+    blocks = stored_blocks(services.interactions.log.follow_stored(interaction_id, after))
+    return EventStream(blocks, services.draining)
 
 
 @router.post(
@@ -126,9 +126,13 @@ async def _answer(services: Services, accepted: Accepted, call: Call) -> Respons
 
 
 def _stream(services: Services, accepted: Accepted, call: Call) -> EventStream:
-    events = call.events(services.interactions.log.follow(accepted.id))
+    log = services.interactions.log
+    if call.is_old:
+        blocks = NATIVE.blocks(call.events(log.follow(accepted.id)))
+    else:
+        blocks = stored_blocks(log.follow_stored(accepted.id))
     at_end = None if accepted.store else partial(services.interactions.release, accepted)
-    stream = EventStream(events, services.draining, at_end)
+    stream = EventStream(blocks, services.draining, at_end)
     stream.headers.update(call.headers)
     return stream
 

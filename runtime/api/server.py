@@ -8,6 +8,8 @@ from typing import Any
 import anyio
 import uvicorn
 
+from runtime.api.connections import Connection
+
 SHUTDOWN_SECONDS = 5
 KEEP_ALIVE_SECONDS = 75
 """Longer than clients keep idle connections: who reuses one must not find it just closed."""
@@ -24,6 +26,7 @@ class DrainingServer(uvicorn.Server):
             "server_header": False,
             "proxy_headers": False,
             "lifespan": "off",
+            "http": Connection,
             "timeout_keep_alive": KEEP_ALIVE_SECONDS,
             "timeout_graceful_shutdown": SHUTDOWN_SECONDS,
         }

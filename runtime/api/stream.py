@@ -19,20 +19,44 @@ from starlette.types import Message, Receive, Scope, Send
 
 from runtime import clock
 from runtime.errors import SandlotError
+from runtime.store import Logged
 
 KEEP_ALIVE_SECONDS = 15.0
-SEND_SECONDS = 60.0
-"""A client that takes nothing for so long is cut off; it can come back with its last id."""
+PIECE_BYTES = 64 * 1024
+"""Sent at once: what a client does not take waits here, and no more than this in the server."""
 DONE = b"event: done\ndata: [DONE]\n\n"
 
 log = structlog.get_logger(__name__)
 Events = AsyncGenerator[tuple[int, dict[str, Any]]]
+Stored = AsyncGenerator[list[Logged]]
+Blocks = AsyncGenerator[bytes]
 
 
 def event_block(seq: int, event: dict[str, Any]) -> bytes:
     """One event on the wire."""
     data = json.dumps({**event, "event_id": str(seq)}, ensure_ascii=False, separators=(",", ":"))
     return f"id: {seq}\nevent: {event['event_type']}\ndata: {data}\n\n".encode()
+
+
+def stored_block(stored: Logged) -> bytes:
+    """The same of its stored text; made once, however many read it."""
+    if stored.block is None:
+        stored.block = _block(stored)
+    return stored.block
+
+
+def _block(stored: Logged) -> bytes:
+    if '"event_id":' in stored.text:
+        return event_block(stored.seq, stored.event)
+    data = f'{stored.text[:-1]},"event_id":"{stored.seq}"}}'
+    return f"id: {stored.seq}\nevent: {stored.kind}\ndata: {data}\n\n".encode()
+
+
+async def stored_blocks(stretches: Stored) -> Blocks:
+    """The events of a log on the wire, those that are there together in one."""
+    async with aclosing(stretches):
+        async for stretch in stretches:
+            yield b"".join(map(stored_block, stretch))
 
 
 def fault_block(error: SandlotError) -> bytes:
@@ -46,9 +70,18 @@ def fault_block(error: SandlotError) -> bytes:
 class Framing:
     """How events look on the wire, and what stands at the end."""
 
-    block: Callable[[int, dict[str, Any]], bytes] = event_block
+    block: Callable[[int, dict[str, Any]], bytes]
     fault: Callable[[SandlotError], bytes] = fault_block
     done: bytes = DONE
+
+    async def blocks(self, events: Events) -> Blocks:
+        """The events on the wire."""
+        async with aclosing(events):
+            async for seq, event in events:
+                yield self.block(seq, event)
+
+
+NATIVE = Framing(event_block)
 
 
 class EventStream(Response):
@@ -58,12 +91,13 @@ class EventStream(Response):
 
     def __init__(
         self,
-        events: Events,
+        blocks: Blocks,
         draining: anyio.Event,
         at_end: Callable[[], Awaitable[None]] | None = None,
         *,
         keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
-        framing: Framing | None = None,
+        fault: Callable[[SandlotError], bytes] = fault_block,
+        done: bytes = DONE,
     ) -> None:
         super().__init__(
             headers={
@@ -72,11 +106,12 @@ class EventStream(Response):
             }
         )
         del self.headers["content-length"]
-        self._events = events
+        self._blocks = blocks
         self._draining = draining
         self._at_end = at_end
         self._keep_alive_seconds = keep_alive_seconds
-        self._framing = framing or Framing()
+        self._fault = fault
+        self._done = done
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""
@@ -90,29 +125,25 @@ class EventStream(Response):
             await send(start)
             async with anyio.create_task_group() as tasks:
                 scope_ = tasks.cancel_scope
-                tasks.start_soon(_until_gone, receive, scope_)
                 tasks.start_soon(_until_drained, self._draining, scope_)
-                tasks.start_soon(_keep_alive, writer, self._keep_alive_seconds)
+                tasks.start_soon(_attend, receive, writer, self._keep_alive_seconds, scope_)
                 await self._write(writer)
                 scope_.cancel()
             await writer.close()
         finally:
-            if self._at_end is not None:
-                with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True):
+                await self._blocks.aclose()
+                if self._at_end is not None:
                     await self._at_end()
 
     async def _write(self, writer: _Writer) -> None:
         try:
-            async with aclosing(self._events) as events:
-                async for seq, event in events:
-                    await writer.write(self._framing.block(seq, event))
-            await writer.write(self._framing.done)
+            async for block in self._blocks:
+                await writer.write(block)
+            await writer.write(self._done)
         except SandlotError as error:
             log.warning("a stream broke off", code=error.code, message=error.message)
-            await writer.write(self._framing.fault(error))
-        except TimeoutError:
-            log.info("a stream was cut off: its client takes nothing")
-            writer.is_stuck = True
+            await writer.write(self._fault(error))
 
 
 class _Writer:
@@ -120,41 +151,45 @@ class _Writer:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._turn = anyio.Lock()
-        self.last_sent = clock.monotonic()
-        self.is_stuck = False
+        self._is_inside = False
+        self._last_sent = clock.monotonic()
 
     async def write(self, block: bytes) -> None:
-        with anyio.fail_after(SEND_SECONDS):
-            async with self._turn:
-                await self._send({"type": "http.response.body", "body": block, "more_body": True})
-        self.last_sent = clock.monotonic()
+        self._is_inside = True
+        for start in range(0, len(block), PIECE_BYTES):
+            await self._put(block[start : start + PIECE_BYTES])
+        self._is_inside = False
+
+    async def keep_alive(self) -> None:
+        # A comment inside a block would tear it.
+        if not self._is_inside:
+            await self._put(b": keep-alive\n\n")
+
+    @property
+    def silent_seconds(self) -> float:
+        return clock.monotonic() - self._last_sent
 
     async def close(self) -> None:
-        if self.is_stuck:
-            return
-        with anyio.move_on_after(1):
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _put(self, piece: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        self._last_sent = clock.monotonic()
 
 
-async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def _attend(
+    receive: Receive, writer: _Writer, seconds: float, scope: anyio.CancelScope
+) -> None:
+    """Until the client has gone; a stream that was silent for so long is kept alive meanwhile."""
+    is_there = True
+    while is_there:
+        with anyio.move_on_after(max(0.0, seconds - writer.silent_seconds)) as pause:
+            is_there = (await receive())["type"] != "http.disconnect"
+        if pause.cancelled_caught and writer.silent_seconds >= seconds:
+            await writer.keep_alive()
     scope.cancel()
 
 
 async def _until_drained(draining: anyio.Event, scope: anyio.CancelScope) -> None:
     await draining.wait()
     scope.cancel()
-
-
-async def _keep_alive(writer: _Writer, seconds: float) -> None:
-    while True:
-        silent = clock.monotonic() - writer.last_sent
-        if silent < seconds:
-            await anyio.sleep(seconds - silent)
-            continue
-        try:
-            await writer.write(b": keep-alive\n\n")
-        except TimeoutError:
-            return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
@@ -10,12 +11,13 @@ from runtime import clock
 from runtime.controller.folding import steps_of
 from runtime.controller.renderings import Renderings
 from runtime.controller.signals import Signals
+from runtime.controller.tails import Tails
 from runtime.controller.views import interaction_head
 from runtime.errors import NotFound
 from runtime.schema.events import SETTLED
 from runtime.schema.protocol import Fault
 from runtime.schema.usage import Usage
-from runtime.store import InteractionSummary, Progress, Settlement, Store
+from runtime.store import InteractionSummary, Logged, Progress, Settlement, Store
 
 Event = dict[str, Any]
 PAGE = 256
@@ -26,7 +28,7 @@ class EventLog:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._grown = Signals()
+        self._tails = Tails()
         self._settled = Signals()
         self.renderings = Renderings()
         """What callers were shown, until it changes."""
@@ -37,10 +39,11 @@ class EventLog:
         Raises `NotFound`, `Conflict` when it has settled already, `StorageFull`,
         `StorageUnavailable`.
         """
-        last = await self._store.journal.append(
+        last, stored = await self._store.journal.append(
             interaction_id, events, clock.now(), progress_of(events)
         )
-        self._changed(interaction_id)
+        self.renderings.drop(interaction_id)
+        self._tails.add(interaction_id, stored)
         return last
 
     async def settle(
@@ -62,9 +65,11 @@ class EventLog:
         def conclude(summary: InteractionSummary, events: list[Event]) -> Settlement:
             return _settlement(summary, events, status, usage, error, moment)
 
-        if not await self._store.journal.settle(interaction_id, conclude, moment):
+        stored = await self._store.journal.settle(interaction_id, conclude, moment)
+        if stored is None:
             return False
-        self._changed(interaction_id)
+        self.renderings.drop(interaction_id)
+        self._tails.add(interaction_id, stored, settled=True)
         self._settled.ring(interaction_id)
         return True
 
@@ -74,12 +79,9 @@ class EventLog:
         Raises `Conflict` while it runs.
         """
         gone = await self._store.journal.forget(interaction_id)
-        self._changed(interaction_id)
-        return gone
-
-    def _changed(self, interaction_id: str) -> None:
         self.renderings.drop(interaction_id)
-        self._grown.ring(interaction_id)
+        self._tails.forget(interaction_id)
+        return gone
 
     async def follow(
         self, interaction_id: str, after: int = 0
@@ -88,23 +90,36 @@ class EventLog:
 
         Raises `NotFound` when there is no such interaction at the start.
         """
-        known = False
-        while True:
-            with self._grown.listen(interaction_id) as bell:
-                page = await self._store.events.page(interaction_id, after, PAGE)
-                if page is None:
-                    if known:
-                        return
-                    raise NotFound(f"There is no interaction '{interaction_id}'.")
+        async with aclosing(self.follow_stored(interaction_id, after)) as stretches:
+            async for stretch in stretches:
+                for one in stretch:
+                    yield one.seq, one.event
+
+    async def follow_stored(
+        self, interaction_id: str, after: int = 0
+    ) -> AsyncGenerator[list[Logged]]:
+        """The same in stretches, as they come, and as they are stored."""
+        with self._tails.follow(interaction_id) as tail:
+            known = False
+            while not tail.is_gone:
+                bell = tail.bell
+                stretch = tail.after(after)
+                settled = tail.is_settled
+                if stretch is None:
+                    page = await self._store.events.page(interaction_id, after, PAGE)
+                    if page is None:
+                        break
+                    stretch, settled = page.entries, page.settled
                 known = True
-                if not page.events:
-                    if page.settled:
-                        return
+                if stretch:
+                    after = stretch[-1].seq
+                    yield stretch
+                elif settled:
+                    return
+                else:
                     await bell.wait()
-                    continue
-            for seq, event in page.events:
-                yield seq, event
-                after = seq
+            if not known:
+                raise NotFound(f"There is no interaction '{interaction_id}'.")
 
     async def wait_settled(self, interaction_id: str) -> None:
         """Until the interaction has settled or is gone."""

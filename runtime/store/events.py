@@ -2,25 +2,62 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, Text, bindparam, cast, select
 
+from runtime.store import codec
 from runtime.store.database import Database
 from runtime.store.tables import events as table
 from runtime.store.tables import interactions
 
 Event = dict[str, Any]
+PAGE_BYTES = 64 * 1024
+"""A page ends with the event that makes it as large as this: a slow reader holds one."""
+_KIND = re.compile(r'\{"event_type":"([a-z_.]+)"')
+
+
+class Logged:
+    """An event of a log, as it is stored: its number and its JSON text."""
+
+    def __init__(self, seq: int, text: str) -> None:
+        self.seq = seq
+        self.text = text
+        self.block: bytes | None = None
+        """The event on the wire: whoever needs it first keeps it here for all others."""
+
+    @cached_property
+    def event(self) -> Event:
+        """What the text says."""
+        return codec.loads(self.text)
+
+    @cached_property
+    def kind(self) -> str:
+        """The `event_type`."""
+        found = _KIND.match(self.text)
+        return found[1] if found else str(self.event["event_type"])
 
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
     """A stretch of one log, and how the interaction stood when it was read."""
 
-    events: list[tuple[int, Event]]
+    entries: list[Logged]
     last_seq: int
     settled: bool
+
+    @property
+    def events(self) -> list[tuple[int, Event]]:
+        """The events with their numbers."""
+        return [(entry.seq, entry.event) for entry in self.entries]
+
+
+_STATE = select(interactions.c.last_seq, interactions.c.settled_at).where(
+    interactions.c.id == bindparam("interaction_id")
+)
 
 
 def select_log(interaction_id: str) -> Select[Any]:
@@ -36,21 +73,18 @@ class Events:
         self._database = database
 
     async def page(self, interaction_id: str, after: int, limit: int) -> EventPage | None:
-        """Up to `limit` events with numbers above `after`; None when there is no such log."""
-        state = select(interactions.c.last_seq, interactions.c.settled_at).where(
-            interactions.c.id == interaction_id
-        )
+        """Up to `limit` events with numbers above `after`; None when there is no such log.
+
+        Fewer when they are large, at least one when there is one.
+        """
 
         def find(connection: Connection) -> EventPage | None:
-            row = connection.execute(state).one_or_none()
+            row = connection.execute(_STATE, {"interaction_id": interaction_id}).one_or_none()
             if row is None:
                 return None
             last_seq, settled_at = row
-            found: list[tuple[int, Event]] = []
-            if last_seq > after:
-                rows = connection.execute(_page(interaction_id, after, limit))
-                found = [(row.seq, row.body) for row in rows]
-            return EventPage(found, last_seq, settled_at is not None)
+            entries = _entries(connection, interaction_id, after, limit) if last_seq > after else []
+            return EventPage(entries, last_seq, settled_at is not None)
 
         return await self._database.read(find)
 
@@ -62,9 +96,21 @@ class Events:
         )
 
 
+def _entries(connection: Connection, interaction_id: str, after: int, limit: int) -> list[Logged]:
+    found: list[Logged] = []
+    size = 0
+    with connection.execute(_page(interaction_id, after, limit)) as rows:
+        for row in rows:
+            found.append(Logged(row.seq, row.text))
+            size += len(row.text)
+            if size >= PAGE_BYTES:
+                break
+    return found
+
+
 def _page(interaction_id: str, after: int, limit: int) -> Any:
     return (
-        select(table.c.seq, table.c.body)
+        select(table.c.seq, cast(table.c.body, Text).label("text"))
         .where(table.c.interaction_id == interaction_id, table.c.seq > after)
         .order_by(table.c.seq)
         .limit(limit)

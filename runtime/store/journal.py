@@ -11,14 +11,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Update, delete, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    Text,
+    Update,
+    bindparam,
+    delete,
+    insert,
+    select,
+    type_coerce,
+    update,
+)
 
 from runtime.errors import Conflict, NotFound, StorageFull
-from runtime.store import idempotency
+from runtime.store import codec, idempotency
 from runtime.store.ballast import Ballast
 from runtime.store.database import Database
 from runtime.store.environments import EnvironmentRecord, insert_environment
-from runtime.store.events import Event, select_log
+from runtime.store.events import Event, Logged, select_log
 from runtime.store.interactions import (
     InteractionRecord,
     InteractionSummary,
@@ -69,6 +80,15 @@ Conclude = Callable[[InteractionSummary, list[Event]], Settlement]
 """Says how an interaction with this log ended."""
 
 
+_INSERT_EVENT = insert(events).values(
+    interaction_id=bindparam("interaction_id"),
+    seq=bindparam("seq"),
+    created=bindparam("created"),
+    # It is JSON already.
+    body=type_coerce(bindparam("text"), Text),
+)
+
+
 class Journal:
     """Writes interactions and their logs."""
 
@@ -92,8 +112,8 @@ class Journal:
         new: Sequence[Event],
         moment: datetime,
         progress: Progress | None = None,
-    ) -> int:
-        """Add events; returns the number of the last one.
+    ) -> tuple[int, list[Logged]]:
+        """Add events; returns the number of the last one, and the new ones as they are stored.
 
         Raises `NotFound`, `Conflict` for a settled interaction, and `StorageFull`.
         """
@@ -105,20 +125,23 @@ class Journal:
             .returning(interactions.c.last_seq)
         )
 
-        def add(connection: Connection) -> int:
+        def add(connection: Connection) -> tuple[int, list[Logged]]:
             last = connection.execute(statement).scalar_one_or_none()
             if last is None:
                 raise _why_not(connection, interaction_id)
-            _insert_events(connection, interaction_id, last - len(new) + 1, new, moment)
-            return int(last)
+            first = last - len(new) + 1
+            return last, _insert_events(connection, interaction_id, first, new, moment)
 
         return await self._database.write(add)
 
-    async def settle(self, interaction_id: str, conclude: Conclude, moment: datetime) -> bool:
+    async def settle(
+        self, interaction_id: str, conclude: Conclude, moment: datetime
+    ) -> list[Logged] | None:
         """End a running interaction as `conclude` says, which sees its whole log.
 
-        False when it has settled already or is not there; then nothing is written. On a full disk
-        the reserve is used, and the steps are left out when even that is too small.
+        Returns the last events as they are stored, None when it has settled already or is not
+        there; then nothing is written. On a full disk the reserve is used, and the steps are left
+        out when even that is too small.
         """
         try:
             return await self._settle(interaction_id, conclude, moment)
@@ -136,20 +159,19 @@ class Journal:
         moment: datetime,
         *,
         keep_steps: bool = True,
-    ) -> bool:
+    ) -> list[Logged] | None:
         # All in one transaction: nothing can be appended between the look at the log and its end.
-        def end(connection: Connection) -> bool:
+        def end(connection: Connection) -> list[Logged] | None:
             row = connection.execute(_running(interaction_id)).one_or_none()
             if row is None:
-                return False
+                return None
             log = list(connection.execute(select_log(interaction_id)).scalars())
             summary = summary_of(row)
             settlement = conclude(summary, log)
             steps = settlement.steps if keep_steps else None
             connection.execute(_end(summary, settlement, steps, moment))
             first = summary.last_seq + 1
-            _insert_events(connection, interaction_id, first, settlement.events, moment)
-            return True
+            return _insert_events(connection, interaction_id, first, settlement.events, moment)
 
         return await self._database.write(end)
 
@@ -242,13 +264,15 @@ def _insert_events(
     first: int,
     new: Sequence[Event],
     moment: datetime,
-) -> None:
+) -> list[Logged]:
+    stored = [Logged(seq, codec.dumps(event)) for seq, event in enumerate(new, start=first)]
     rows = [
-        {"interaction_id": interaction_id, "seq": seq, "created": moment, "body": body}
-        for seq, body in enumerate(new, start=first)
+        {"interaction_id": interaction_id, "seq": one.seq, "created": moment, "text": one.text}
+        for one in stored
     ]
     if rows:
-        connection.execute(insert(events), rows)
+        connection.execute(_INSERT_EVENT, rows)
+    return stored
 
 
 def _use_environment(connection: Connection, environment_id: str, moment: datetime) -> None:

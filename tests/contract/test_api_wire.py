@@ -136,8 +136,8 @@ async def test_a_silent_stream_is_kept_alive(api: Running) -> None:
         await pinged.wait()
         return {"type": "http.disconnect"}
 
-    events = api.parts.log.follow(begun["id"])
-    answer = stream.EventStream(events, anyio.Event(), keep_alive_seconds=0.01)
+    blocks = stream.stored_blocks(api.parts.log.follow_stored(begun["id"]))
+    answer = stream.EventStream(blocks, anyio.Event(), keep_alive_seconds=0.01)
     with anyio.fail_after(5):
         await answer({"type": "http"}, receive, send)
     assert b": keep-alive\n\n" in sent

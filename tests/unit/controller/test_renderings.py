@@ -58,8 +58,8 @@ async def test_who_polls_sees_every_change_at_once(tmp_path: Path) -> None:
         )
         address = f"/v1/interactions/{begun.json()['id']}"
         with anyio.fail_after(30):
-            while (found := (await http.get(address)).json())["status"] == "in_progress":
-                await anyio.sleep(0)
+            await controller.log.wait_settled(begun.json()["id"])
+        found = (await http.get(address)).json()
         assert found["steps"][-1]["content"][0]["text"] == "Hello"
         assert "input" not in found
         assert (await http.get(address)).json() == found

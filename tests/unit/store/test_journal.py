@@ -65,8 +65,10 @@ async def test_concurrent_appends_are_numbered_without_gaps(store: Store) -> Non
 
 async def test_appended_batches_stay_together_and_in_order(store: Store) -> None:
     await store.journal.begin(beginning("int_1"))
-    assert await store.journal.append("int_1", [{"n": 1}, {"n": 2}], now()) == 3
-    assert await store.journal.append("int_1", [{"n": 3}], now()) == 4
+    last, stored = await store.journal.append("int_1", [{"n": 1}, {"n": 2}], now())
+    assert last == 3
+    assert [(one.seq, one.text) for one in stored] == [(2, '{"n":1}'), (3, '{"n":2}')]
+    assert (await store.journal.append("int_1", [{"n": 3}], now()))[0] == 4
     page = await store.events.page("int_1", 1, 2)
     assert page is not None
     assert page.events == [(2, {"n": 1}), (3, {"n": 2})]
@@ -210,7 +212,7 @@ async def test_a_cancelled_writer_leaves_a_whole_log(store: Store) -> None:
     for _ in range(20):
         with anyio.move_on_after(0.0005):
             await store.journal.append("int_1", [{"n": 1}, {"n": 2}], now())
-    last = await store.journal.append("int_1", [{"n": 3}], now())
+    last, _ = await store.journal.append("int_1", [{"n": 3}], now())
     page = await store.events.page("int_1", 0, 1000)
     assert page is not None
     assert [seq for seq, _ in page.events] == list(range(1, last + 1))

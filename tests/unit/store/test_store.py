@@ -173,7 +173,7 @@ async def test_a_foreign_lock_is_waited_for_and_then_reported(tmp_path: Path) ->
             await store.journal.append("int_1", [{}], now())
         other.execute("ROLLBACK")
         other.close()
-        assert await store.journal.append("int_1", [{}], now()) == 2
+        assert (await store.journal.append("int_1", [{}], now()))[0] == 2
 
 
 def _page_limit(store: Store) -> Callable[[int], None]:

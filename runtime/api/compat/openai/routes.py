@@ -239,4 +239,10 @@ def _stream(
     at_end = None
     if accepted is not None and not accepted.store:
         at_end = partial(services.interactions.release, accepted)
-    return EventStream(events, services.draining, at_end, framing=framing)
+    return EventStream(
+        framing.blocks(events),
+        services.draining,
+        at_end,
+        fault=framing.fault,
+        done=framing.done,
+    )

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from runtime.models.port import ModelInfo
 from runtime.schema.agents import AgentSpec
-from runtime.schema.model import FunctionDeclaration
+from runtime.schema.model import FunctionDeclaration, Generation
 
 
 class AgentDirectory(Protocol):
@@ -30,8 +30,16 @@ class ModelCatalog(Protocol):
         """The model of agents that name none."""
         ...
 
+    def info(self, name: str) -> ModelInfo:
+        """What is known of a model. Raises `ModelNotConfigured`."""
+        ...
+
     def check(self, name: str) -> None:
         """Raises `ModelNotConfigured`, with a sentence that says how to configure it."""
+        ...
+
+    def unsupported(self, name: str, settings: Generation) -> tuple[str, str] | None:
+        """A setting that the model does not take, and a sentence that says so."""
         ...
 
     def known(self) -> Sequence[ModelInfo]:

@@ -23,8 +23,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from runtime.errors import ModelRefused
-from runtime.models.choices import settled
+from runtime.models.choices import Refusal, refuse, settled
 from runtime.models.media import media_of, refused, text_of_document
 from runtime.models.schemas import plain
 from runtime.models.transcript import (
@@ -37,7 +36,7 @@ from runtime.models.transcript import (
     transcript,
 )
 from runtime.schema.content import Content, TextContent
-from runtime.schema.model import FunctionDeclaration, ModelRequest, ToolChoice
+from runtime.schema.model import FunctionDeclaration, Generation, ModelRequest, ToolChoice
 from runtime.schema.steps import ToolCall
 
 PROVIDER = "anthropic"
@@ -72,7 +71,7 @@ def body(request: ModelRequest, model: str, *, vision: bool = True) -> dict[str,
     made: dict[str, Any] = {
         "model": model,
         "messages": _messages(turns, vision),
-        **_generation(request, version_of(model)),
+        **_generation(request.generation, model),
     }
     if request.system_instruction:
         made["system"] = [{"type": "text", "text": request.system_instruction, **_CACHED}]
@@ -92,18 +91,39 @@ def takes_schema(model: str, request: ModelRequest) -> bool:
     return request.response_schema is not None and plain(request.response_schema) is not None
 
 
-def _generation(request: ModelRequest, version: Version) -> dict[str, Any]:
-    settings = request.generation
+def refusals(settings: Generation, model: str) -> Iterator[Refusal]:
+    """What the model does not take, by itself or together with other settings."""
+    version, said = version_of(model), f"The model anthropic/{model} does not take"
     if settings.seed is not None:
-        raise ModelRefused("anthropic models do not take `seed`. Leave it out.")
+        yield "seed", f"{said} `seed`. Leave it out."
+    for field in ("temperature", "top_p"):
+        if getattr(settings, field) is None:
+            continue
+        if version >= _FIXED_SAMPLING:
+            yield field, f"{said} `{field}`. Leave it out."
+        elif settings.thinking_level is not None:
+            yield field, f"{said} `{field}` together with `thinking_level`."
+    tokens = settings.max_output_tokens or _most_output(version)
+    if settings.thinking_level and version < _ADAPTIVE and tokens < 2 * _LEAST_BUDGET:
+        least = 2 * _LEAST_BUDGET
+        need = f"The model anthropic/{model} needs {least} or more."
+        words = f"`max_output_tokens` of {tokens} is too little for `thinking_level`. {need}"
+        yield "max_output_tokens", words
+
+
+def _generation(settings: Generation, model: str) -> dict[str, Any]:
+    refuse(refusals(settings, model))
+    version = version_of(model)
     made: dict[str, Any] = {"max_tokens": settings.max_output_tokens or _most_output(version)}
     if settings.stop_sequences:
         made["stop_sequences"] = settings.stop_sequences
-    sampling = _sampling(request, version)
+    # The SDK has no parameters for these any more, because newer models refuse them.
+    sampling = {"temperature": settings.temperature, "top_p": settings.top_p}
+    sampling = {name: value for name, value in sampling.items() if value is not None}
     if sampling:
         made["extra_body"] = sampling
     if settings.thinking_level is not None:
-        made |= _thinking(request, version, made["max_tokens"])
+        made |= _thinking(settings, version, made["max_tokens"])
     elif settings.thinking_summaries == "auto" and version >= _ADAPTIVE:
         made["thinking"] = {"type": "adaptive", "display": "summarized"}
     return made
@@ -113,43 +133,18 @@ def _most_output(version: Version) -> int:
     return 8192 if version < (4, 0) else 32_000
 
 
-def _sampling(request: ModelRequest, version: Version) -> dict[str, Any]:
-    """What the SDK has no parameter for any more, because newer models refuse it."""
-    settings = request.generation
-    made = {
-        name: value
-        for name, value in (("temperature", settings.temperature), ("top_p", settings.top_p))
-        if value is not None
-    }
-    for name in made:
-        if version >= _FIXED_SAMPLING:
-            raise ModelRefused(f"{request.model} does not take `{name}`. Leave it out.")
-        if settings.thinking_level is not None:
-            raise ModelRefused(f"{request.model} does not take `{name}` with `thinking_level`.")
-    return made
-
-
-def _thinking(request: ModelRequest, version: Version, max_tokens: int) -> dict[str, Any]:
-    level = request.generation.thinking_level or "low"
+def _thinking(settings: Generation, version: Version, max_tokens: int) -> dict[str, Any]:
+    level = settings.thinking_level or "low"
+    display = "omitted" if settings.thinking_summaries == "none" else "summarized"
     if version >= _ADAPTIVE:
         effort = {"minimal": "low", "xhigh": "max" if version < _FIXED_SAMPLING else "xhigh"}
         return {
-            "thinking": {"type": "adaptive", "display": _display(request)},
+            "thinking": {"type": "adaptive", "display": display},
             "output_config": {"effort": effort.get(level, level)},
         }
-    budget = min(_BUDGETS[level], max_tokens // 2)
-    if budget < _LEAST_BUDGET:
-        raise ModelRefused(
-            f"`max_output_tokens` of {max_tokens} is too little for `thinking_level`: "
-            f"{request.model} needs {2 * _LEAST_BUDGET} or more."
-        )
-    thinking = {"type": "enabled", "budget_tokens": budget}
-    hidden = {"display": "omitted"} if _display(request) == "omitted" else {}
+    thinking = {"type": "enabled", "budget_tokens": min(_BUDGETS[level], max_tokens // 2)}
+    hidden = {"display": "omitted"} if display == "omitted" else {}
     return {"thinking": {**thinking, **hidden}}
-
-
-def _display(request: ModelRequest) -> str:
-    return "omitted" if request.generation.thinking_summaries == "none" else "summarized"
 
 
 def _tools(request: ModelRequest, turns: list[Turn]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from runtime.models.choices import settled
+from runtime.models.choices import Refusal, settled
 from runtime.models.media import media_of, refused, text_of_document
 from runtime.models.schemas import is_strict
 from runtime.models.transcript import (
@@ -28,7 +28,7 @@ from runtime.models.transcript import (
     transcript,
 )
 from runtime.schema.content import Content, TextContent
-from runtime.schema.model import ModelRequest
+from runtime.schema.model import Generation, ModelRequest
 from runtime.schema.steps import ToolCall
 
 PROVIDER = "openai_compatible"
@@ -62,6 +62,11 @@ def body(
     if asks_usage:
         made["stream_options"] = {"include_usage": True}
     return made
+
+
+def refusals(settings: Generation, model: str) -> Iterator[Refusal]:
+    """Nothing: which settings a server takes is not known before it is asked."""
+    yield from ()
 
 
 def takes_schema(model: str, request: ModelRequest) -> bool:

@@ -18,12 +18,13 @@ from typing import Any
 
 from runtime.errors import ModelRefused
 from runtime.models.calls import CallStream, whole_arguments
-from runtime.models.choices import settled
+from runtime.models.choices import Refusal, refuse, settled
 from runtime.models.faults import ProviderError, ProviderFailed
 from runtime.models.media import Media, media_of
 from runtime.models.transcript import Answer, ModelTurn, Speech, Thought, UserTurn, transcript
 from runtime.schema.content import Content, TextContent
 from runtime.schema.model import (
+    Generation,
     ModelDone,
     ModelPart,
     ModelRequest,
@@ -37,6 +38,7 @@ from runtime.schema.usage import Usage
 PROVIDER = "google"
 
 _BUDGETS = {"minimal": 512, "low": 1024, "medium": 8192, "high": 16384, "xhigh": 24576}
+_UNTHINKING = re.compile(r"gemini-(1|2\.0)|gemma-[123]\b")
 _URL_SAFE = str.maketrans("+/", "-_")
 _MODES = {"auto": "AUTO", "any": "ANY", "none": "NONE", "validated": "VALIDATED"}
 _REFUSALS = {
@@ -78,8 +80,16 @@ def request_of(request: ModelRequest, model: str, *, vision: bool = True) -> dic
     }
 
 
+def refusals(settings: Generation, model: str) -> Iterator[Refusal]:
+    """What the model does not take."""
+    if settings.thinking_level is not None and _UNTHINKING.search(model):
+        sentence = f"The model google/{model} does not take `thinking_level`. Leave it out."
+        yield "thinking_level", sentence
+
+
 def _config(request: ModelRequest, model: str) -> dict[str, Any]:
     settings = request.generation
+    refuse(refusals(settings, model))
     made: dict[str, Any] = {
         "system_instruction": request.system_instruction,
         "temperature": settings.temperature,

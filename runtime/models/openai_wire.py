@@ -14,9 +14,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from runtime.errors import ModelRefused
 from runtime.models.calls import CallStream
-from runtime.models.choices import settled
+from runtime.models.choices import Refusal, refuse, settled
 from runtime.models.faults import ProviderError, ProviderFailed
 from runtime.models.media import Media, media_of, refused, text_of_document
 from runtime.models.schemas import is_strict
@@ -31,6 +30,7 @@ from runtime.models.transcript import (
 )
 from runtime.schema.content import Content, TextContent
 from runtime.schema.model import (
+    Generation,
     ModelDone,
     ModelPart,
     ModelRequest,
@@ -45,6 +45,7 @@ from runtime.schema.usage import Usage
 PROVIDER = "openai"
 
 _NOT_REASONING = re.compile(r"^(gpt-[34](?!\d)|gpt-3\.5|chatgpt-4o|gpt-5(\.\d+)?-chat|ft:gpt-[34])")
+_FIXED_SAMPLING = re.compile(r"^(o\d|gpt-5($|-(?!chat)))")
 _WITHOUT_SCHEMAS = re.compile(r"^(gpt-3\.5|gpt-4(-|$)|chatgpt-4o)")
 _AUDIO_FORMATS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 
@@ -56,7 +57,7 @@ def reasons(model: str) -> bool:
 
 def body(request: ModelRequest, model: str, *, vision: bool = True) -> dict[str, Any]:
     """The request. Raises `ModelRefused` for what the API has no field for."""
-    _check(request)
+    refuse(refusals(request.generation, model))
     made: dict[str, Any] = {
         "model": model,
         "input": list(_items(request, vision)),
@@ -80,10 +81,17 @@ def takes_schema(model: str, request: ModelRequest) -> bool:
     return schema.get("type") == "object" and _WITHOUT_SCHEMAS.match(model) is None
 
 
-def _check(request: ModelRequest) -> None:
+def refusals(settings: Generation, model: str) -> Iterator[Refusal]:
+    """What the model does not take."""
+    said = f"The model openai/{model} does not take"
     for field in ("seed", "stop_sequences"):
-        if getattr(request.generation, field) is not None:
-            raise ModelRefused(f"openai models do not take `{field}`. Leave it out.")
+        if getattr(settings, field) is not None:
+            yield field, f"{said} `{field}`. Leave it out."
+    for field in ("temperature", "top_p"):
+        if getattr(settings, field) is not None and _FIXED_SAMPLING.match(model):
+            yield field, f"{said} `{field}`. Leave it out."
+    if settings.thinking_level is not None and not reasons(model):
+        yield "thinking_level", f"{said} `thinking_level`. Leave it out."
 
 
 def _cache_key(made: dict[str, Any]) -> str:
@@ -101,8 +109,6 @@ def _generation(request: ModelRequest, model: str) -> dict[str, Any]:
     }
     made = {name: value for name, value in made.items() if value is not None}
     if not reasons(model):
-        if settings.thinking_level is not None:
-            raise ModelRefused(f"The model openai/{model} does not take `thinking_level`.")
         return made
     reasoning: dict[str, Any] = {}
     if settings.thinking_level is not None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 import anyio.to_thread
 
 from runtime.errors import ModelNotConfigured
+from runtime.models import anthropic_wire, chat_wire, google_wire, openai_wire
 from runtime.models.abilities import taken_by
+from runtime.models.choices import Refusal
 from runtime.models.delivery import Provider, RemoteModel, RetryPolicy, Terms
 from runtime.models.port import Model, ModelInfo
 from runtime.models.script import INLINE, ScriptModel, Scripts
+from runtime.schema.model import Generation
 from runtime.schema.settings import ModelsSettings, ProviderSettings
 
 SCRIPT = "script"
@@ -22,11 +26,26 @@ ANY_OTHER = "*"
 LONGEST_CHAIN = 8
 """How many aliases may lead to one model."""
 
+
+class Wire(Protocol):
+    """The translation to one provider's API, without its SDK."""
+
+    def refusals(self, settings: Generation, model: str) -> Iterator[Refusal]:
+        """The settings that the model does not take."""
+        ...
+
+
 KINDS = {
     "google": ("runtime.models.google", "GoogleProvider"),
     "openai": ("runtime.models.openai", "OpenAIProvider"),
     "anthropic": ("runtime.models.anthropic", "AnthropicProvider"),
     "openai_compatible": ("runtime.models.openai_compatible", "ChatProvider"),
+}
+WIRES: dict[str, Wire] = {
+    "google": google_wire,
+    "openai": openai_wire,
+    "anthropic": anthropic_wire,
+    "openai_compatible": chat_wire,
 }
 _CONTEXT_TOKENS = {"google": 1_048_576, "openai": 128_000, "anthropic": 200_000}
 """What models of today have at least."""
@@ -75,6 +94,10 @@ class ProviderSlot:
             context_tokens=_CONTEXT_TOKENS.get(self.kind),
             takes=taken_by(self.kind, name, self._settings),
         )
+
+    def refusals(self, name: str, settings: Generation) -> list[Refusal]:
+        """The settings that its model `name` is known not to take."""
+        return list(WIRES[self.kind].refusals(settings, name))
 
     async def provider(self) -> Provider:
         """The provider itself; the first call loads its SDK, which takes seconds."""
@@ -162,6 +185,12 @@ class Models:
     def check(self, name: str) -> None:
         """Raises `ModelNotConfigured` when there is no such model."""
         self.resolve(name)
+
+    def unsupported(self, name: str, settings: Generation) -> Refusal | None:
+        """A setting that the model is known not to take, and a sentence that says so."""
+        provider, _, model = self._target(name, name).partition("/")
+        refusals = [] if provider == SCRIPT else self._slots[provider].refusals(model, settings)
+        return next(iter(refusals), None)
 
     def known(self) -> list[ModelInfo]:
         """The models that have a name of their own: scripts, the default, and aliases."""

@@ -6,21 +6,19 @@ from collections.abc import Sequence
 
 import anyio
 
-from runtime import clock
+from runtime.controller.journal_sink import JournalSink
 from runtime.controller.model_calls import ModelCalls
 from runtime.controller.plan import RunPlan
 from runtime.controller.ports import Journal, ModelDirectory, RelayedTools
 from runtime.errors import ToolFault
+from runtime.groups import collapsed
 from runtime.loop.ports import Emit
 from runtime.loop.prompt import compose
 from runtime.loop.run import Run
-from runtime.schema.events import StepDelta, StepEvent
 from runtime.schema.model import FunctionDeclaration
 from runtime.schema.protocol import RunOutcome
 from runtime.schema.steps import ToolCall, ToolResult
 from runtime.schema.usage import Usage
-
-JOIN_SECONDS = 0.02
 
 
 class LocalRun:
@@ -42,41 +40,20 @@ class LocalRun:
         """Run to the end."""
         instruction = compose(self._plan.spec.system_instruction, None)
         spec = self._plan.spec.model_copy(update={"system_instruction": instruction})
-        outcome = await Run(spec, self._calls, self._toolbox, self._sink).execute()
-        await self._sink.flush()
+        outcome: RunOutcome | None = None
+        with collapsed():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._sink.pump)
+                outcome = await Run(spec, self._calls, self._toolbox, self._sink).execute()
+                await self._sink.flush()
+                tasks.cancel_scope.cancel()
+        assert outcome is not None
         return outcome
 
     @property
     def usage(self) -> Usage:
         """What the model calls used so far."""
         return self._calls.usage
-
-
-class JournalSink:
-    """Stores events at once where they matter, and deltas a few at a time."""
-
-    def __init__(self, journal: Journal, interaction_id: str) -> None:
-        self._journal = journal
-        self._interaction_id = interaction_id
-        self._buffer: list[StepEvent] = []
-        self._last = 0.0
-
-    async def emit(self, event: StepEvent) -> None:
-        """Take one event."""
-        self._buffer.append(event)
-        if not isinstance(event, StepDelta):
-            return
-        if clock.monotonic() - self._last > JOIN_SECONDS:
-            await self.flush()
-
-    async def flush(self) -> None:
-        """Store what was taken."""
-        if not self._buffer:
-            return
-        events = [event.model_dump(mode="json", exclude_none=True) for event in self._buffer]
-        self._buffer = []
-        await self._journal.append(self._interaction_id, events)
-        self._last = clock.monotonic()
 
 
 class RelayToolbox:

@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from runtime.controller.environments import EnvironmentService
-from runtime.errors import InvalidRequest, NotFound, ResourceExhausted, SandlotError
+from runtime.errors import Conflict, InvalidRequest, NotFound, ResourceExhausted, SandlotError
 from runtime.ids import new_secret
 
 IDLE_SECONDS = 300.0
@@ -48,8 +48,14 @@ class Uploads:
             tasks.cancel_scope.cancel()
 
     async def start(self, environment_id: str, operation: str, arguments: dict[str, Any]) -> str:
-        """Begin an upload; its id. Raises `NotFound`, `ResourceExhausted`."""
+        """Begin an upload; its id.
+
+        Raises `NotFound`, `ResourceExhausted`, and `Conflict` for a file that is not to be
+        overwritten: whoever sends the bytes first hears of it after them.
+        """
         await self._environments.get(environment_id)
+        if operation == "write_file" and not arguments.get("overwrite"):
+            await self._check_free(environment_id, arguments["path"])
         if len(self._uploads) >= MAX_OPEN:
             raise ResourceExhausted(f"{MAX_OPEN} uploads are open already; try again later.")
         send, receive = anyio.create_memory_object_stream[bytes](2)
@@ -57,6 +63,13 @@ class Uploads:
         upload = self._uploads[upload_id] = Upload(send, receive)
         self._tasks.start_soon(self._run, upload_id, upload, environment_id, operation, arguments)
         return upload_id
+
+    async def _check_free(self, environment_id: str, path: str) -> None:
+        try:
+            await self._environments.list_files(environment_id, {"path": path, "stat": True})
+        except NotFound:
+            return
+        raise Conflict(f"'{path}' exists already.")
 
     async def feed(
         self, upload_id: str, offset: int, chunks: AsyncIterable[bytes], *, last: bool

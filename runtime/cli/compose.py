@@ -20,11 +20,9 @@ from runtime.api.app import create_app
 from runtime.api.environments import EnvironmentServices
 from runtime.api.files import FileServices
 from runtime.api.services import Probe, Services
-from runtime.controller.blobs import Blobs
 from runtime.controller.catalogs import CatalogService
+from runtime.controller.contents import open_contents
 from runtime.controller.environments import EnvironmentService
-from runtime.controller.file_uploads import FileUploads
-from runtime.controller.files import FileService
 from runtime.controller.interactions import InteractionService
 from runtime.controller.log import EventLog
 from runtime.controller.operations import OperationService
@@ -100,23 +98,19 @@ async def open_controller(
         journal = EventLog(store)
         await stack.enter_async_context(sandboxes.open())
         await stack.enter_async_context(tools.open())
-        runner = Runner(journal, sandboxes, models, tools)
+        contents = open_contents(store, state_dir, tools, settings.files)
+        await contents.sweep(store)
+        runner = Runner(journal, sandboxes, models, tools, contents.delivery)
         await stack.enter_async_context(runner.open())
-        interactions = InteractionService(
-            store, journal, runner, Resolver(store, agents, models, tools)
-        )
+        resolver = Resolver(store, agents, models, tools, contents.attachments)
+        interactions = InteractionService(store, journal, runner, resolver, contents.attachments)
         await interactions.recover()
         environments = EnvironmentService(
             store.environments, sandboxes, settings.sandbox.retention_seconds
         )
         uploads = Uploads(environments)
         await stack.enter_async_context(uploads.open())
-        blobs = Blobs(state_dir / "files")
-        files = FileService(store.files, blobs, settings.files)
-        file_uploads = FileUploads(store.files, blobs, settings.files)
-        await stack.enter_async_context(
-            _background(environments.expire, lambda: files.expire(file_uploads.is_busy))
-        )
+        await stack.enter_async_context(_background(environments.expire, contents.expire))
         services = Services(
             interactions=interactions,
             operations=OperationService(store, interactions),
@@ -129,7 +123,7 @@ async def open_controller(
         app = create_app(
             services,
             EnvironmentServices(environments, uploads),
-            uploaded=FileServices(files, file_uploads),
+            uploaded=FileServices(contents.files, contents.uploads),
         )
         yield Controller(app, _names(agents), _model_names(models), services.draining, runner)
 

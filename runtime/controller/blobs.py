@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -61,8 +62,8 @@ class Blobs:
         return await anyio.to_thread.run_sync(_seal, self.path(blob))
 
     async def remove(self, blob: str) -> None:
-        """Delete a blob; nothing when it is not there."""
-        await anyio.Path(self.path(blob)).unlink(missing_ok=True)
+        """Delete a blob and what was made of it; nothing when it is not there."""
+        await anyio.to_thread.run_sync(_remove, self.path(blob))
 
     async def sweep(self, kept: Iterable[str]) -> int:
         """Delete every blob that is not in `kept`; how many there were."""
@@ -85,14 +86,22 @@ async def _write(file: int, buffer: bytearray) -> int:
     """Write all of the buffer and empty it; how much it was."""
     length = len(buffer)
     try:
-        await anyio.to_thread.run_sync(_write_all, file, bytes(buffer))
+        with storing():
+            await anyio.to_thread.run_sync(_write_all, file, bytes(buffer))
+    finally:
+        buffer.clear()
+    return length
+
+
+@contextmanager
+def storing() -> Generator[None]:
+    """A full disk as the error that it means. Raises `StorageFull`."""
+    try:
+        yield
     except OSError as error:
         if error.errno not in _FULL:
             raise
         raise StorageFull("The disk with the state folder is full; free some space.") from error
-    finally:
-        buffer.clear()
-    return length
 
 
 def _write_all(file: int, data: bytes) -> None:
@@ -113,10 +122,15 @@ def _seal(path: Path) -> str:
     return digest
 
 
+def _remove(path: Path) -> None:
+    for made in path.parent.glob(f"{path.name}*"):
+        made.unlink(missing_ok=True)
+
+
 def _sweep(folder: Path, kept: frozenset[str]) -> int:
     if not folder.is_dir():
         return 0
-    orphans = [path for path in folder.iterdir() if path.name not in kept]
+    orphans = [path for path in folder.iterdir() if path.name.partition(".")[0] not in kept]
     for path in orphans:
         path.unlink(missing_ok=True)
     return len(orphans)

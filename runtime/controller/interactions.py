@@ -12,6 +12,7 @@ import anyio
 import structlog
 
 from runtime import clock
+from runtime.controller.attachments import Attachments
 from runtime.controller.history import wire_steps
 from runtime.controller.log import EventLog
 from runtime.controller.plan import RunPlan, Runs
@@ -59,8 +60,16 @@ class Accepted:
 class InteractionService:
     """Everything that callers do with interactions."""
 
-    def __init__(self, store: Store, log: EventLog, runs: Runs, resolver: Resolver) -> None:
+    def __init__(
+        self,
+        store: Store,
+        log: EventLog,
+        runs: Runs,
+        resolver: Resolver,
+        attachments: Attachments,
+    ) -> None:
         self._store = store
+        self._attachments = attachments
         self._runs = runs
         self._resolver = resolver
         self._sessions = SessionService(store)
@@ -93,6 +102,7 @@ class InteractionService:
             )
         except BaseException as error:
             await self._resolver.abandon(resolved.plan.interaction_id)
+            await self._attachments.discard(resolved.plan.interaction_id)
             if not isinstance(error, AlreadyClaimed | SessionMoved):
                 raise
             return await self._lost(error, claim)
@@ -157,12 +167,14 @@ class InteractionService:
         record = await self._store.interactions.get(interaction_id)
         if record is None:
             raise _unknown(interaction_id)
+        said = record.request["input"]
         before: list[Json] = []
         if with_input_steps:
-            steps = input_steps(record.request["input"])
-            before = [step.model_dump(mode="json", exclude_none=True) for step in steps]
+            dumped = [step.model_dump(mode="json", exclude_none=True) for step in input_steps(said)]
+            before = await self._attachments.shown(dumped, whole=include_input)
         made = await wire_steps(self._store, record)
-        return interaction_view(record, made, input_steps=before, include_input=include_input)
+        shown = await self._attachments.shown(said, whole=True) if include_input else None
+        return interaction_view(record, made, input_steps=before, shown_input=shown)
 
     async def rendered(self, interaction_id: str, *, include_input: bool = False) -> bytes:
         """The JSON of `view`. Raises `NotFound`."""
@@ -188,8 +200,12 @@ class InteractionService:
     async def delete(self, interaction_id: str) -> None:
         """Forget an interaction and its log, cancelled first where it runs. Raises `NotFound`."""
         await self.cancel(interaction_id)
+        await self._forget(interaction_id)
+
+    async def _forget(self, interaction_id: str) -> None:
         if not await self.log.forget(interaction_id):
             raise _unknown(interaction_id)
+        await self._attachments.discard(interaction_id)
 
     async def wait(self, interaction_id: str, seconds: float) -> bool:
         """Whether it has settled (or is gone) within `seconds`."""
@@ -213,7 +229,7 @@ class InteractionService:
         for summary in interrupted:
             await self._fail(summary.id, ControllerStopped())
         for interaction_id in await self._store.interactions.forgettable():
-            await self.log.forget(interaction_id)
+            await self._forget(interaction_id)
         return len(interrupted)
 
 
@@ -250,6 +266,7 @@ def _beginning(
     bulk = {"spec": {"history"}, "environment": {"files"}}
     stored = plan.model_dump(mode="json", exclude=bulk)
     wanted = {name: value for name, value in body.items() if value is not None}
+    wanted["input"] = resolved.input
     if isinstance(wanted.get("tools"), list):
         # Headers of MCP servers are secrets, and nobody needs them once the servers are known.
         wanted["tools"] = [

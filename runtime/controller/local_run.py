@@ -9,7 +9,7 @@ import anyio
 from runtime.controller.journal_sink import JournalSink
 from runtime.controller.model_calls import ModelCalls
 from runtime.controller.plan import RunPlan
-from runtime.controller.ports import Journal, ModelDirectory, RelayedTools
+from runtime.controller.ports import Delivery, Journal, ModelDirectory, RelayedTools
 from runtime.errors import ToolFault
 from runtime.groups import collapsed
 from runtime.loop.ports import Emit
@@ -30,9 +30,10 @@ class LocalRun:
         journal: Journal,
         models: ModelDirectory,
         relayed: RelayedTools,
+        delivery: Delivery,
     ) -> None:
         self._plan = plan
-        self._calls = ModelCalls(plan, models)
+        self._calls = ModelCalls(plan, models, delivery)
         self._sink = JournalSink(journal, plan.interaction_id)
         self._toolbox = RelayToolbox(plan, relayed)
 

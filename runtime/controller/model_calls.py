@@ -14,8 +14,9 @@ from contextlib import aclosing
 import anyio.to_thread
 
 from runtime.controller.answers import HeldAnswer, Objection, check_format, corrected, no_call
+from runtime.controller.delivery import references
 from runtime.controller.plan import RunPlan
-from runtime.controller.ports import Model, ModelDirectory
+from runtime.controller.ports import Delivery, Model, ModelDirectory, NoDelivery
 from runtime.schema.model import ModelDone, ModelPart, ModelRequest
 from runtime.schema.usage import Usage
 
@@ -25,9 +26,13 @@ MAX_REPAIRS = 2
 class ModelCalls:
     """Calls the model of a plan, and counts what that uses."""
 
-    def __init__(self, plan: RunPlan, models: ModelDirectory) -> None:
+    def __init__(
+        self, plan: RunPlan, models: ModelDirectory, delivery: Delivery | None = None
+    ) -> None:
         self._plan = plan
         self._models = models
+        self._delivery = delivery or NoDelivery()
+        self._granted = references(plan.spec.history)
         self._repairs_left = MAX_REPAIRS
         self.usage = Usage()
 
@@ -38,6 +43,7 @@ class ModelCalls:
         if request.response_schema is not None:
             update["response_schema"] = self._plan.spec.response_schema
         asked = request.model_copy(update=update)
+        asked = await self._delivery.deliver(asked, model, self._granted)
         parts = self._accepted if _demands(asked) else self._counted
         async with aclosing(parts(model, asked)) as stream:
             async for part in stream:

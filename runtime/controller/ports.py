@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
 from runtime.errors import ToolFault
+from runtime.models.port import ModelInfo
 from runtime.schema.model import ModelPart, ModelRequest
 from runtime.schema.protocol import Fault
 from runtime.schema.steps import ToolResult
@@ -32,6 +33,11 @@ class Journal(Protocol):
 class Model(Protocol):
     """One provider of models."""
 
+    @property
+    def info(self) -> ModelInfo:
+        """What is known of it."""
+        ...
+
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelPart]:
         """The parts of one answer, the last one a `ModelDone`. Raises `ModelFault`."""
         ...
@@ -43,6 +49,29 @@ class ModelDirectory(Protocol):
     def resolve(self, name: str) -> tuple[Model, str]:
         """The provider and the provider's own name of the model. Raises `ModelNotConfigured`."""
         ...
+
+
+class Delivery(Protocol):
+    """Brings media into the form that a model takes."""
+
+    async def deliver(
+        self, request: ModelRequest, model: Model, granted: frozenset[str]
+    ) -> ModelRequest:
+        """The request with bytes, text or notes for all media that it refers to; never fails.
+
+        Nothing is found by a reference that is not in `granted`.
+        """
+        ...
+
+
+class NoDelivery:
+    """Requests go to models as they are."""
+
+    async def deliver(
+        self, request: ModelRequest, model: Model, granted: frozenset[str]
+    ) -> ModelRequest:
+        """The same."""
+        return request
 
 
 class RelayedTools(Protocol):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import anyio
 
+from runtime.controller.attachments import Attachments
 from runtime.controller.directories import AgentDirectory, ModelCatalog, ToolOffers
 from runtime.controller.formats import response_schema
 from runtime.controller.history import History, check_results, load_history
@@ -17,8 +19,8 @@ from runtime.controller.refusals import check_request
 from runtime.controller.toolset import Toolset, agent_tools, model_tools
 from runtime.errors import InvalidRequest, ModelNotConfigured
 from runtime.schema.agents import AgentLimits, AgentSpec
-from runtime.schema.inputs import input_steps
 from runtime.schema.faults import did_you_mean
+from runtime.schema.inputs import input_steps
 from runtime.schema.interactions import (
     CreateInteraction,
     EnvironmentRequest,
@@ -38,6 +40,8 @@ class Resolved:
     """A request with nothing left to look up."""
 
     plan: RunPlan
+    input: Any
+    """The request's, as it is stored."""
     agent: str | None
     placement: Placement | None
 
@@ -46,12 +50,18 @@ class Resolver:
     """Looks up all that a request names."""
 
     def __init__(
-        self, store: Store, agents: AgentDirectory, models: ModelCatalog, offers: ToolOffers
+        self,
+        store: Store,
+        agents: AgentDirectory,
+        models: ModelCatalog,
+        offers: ToolOffers,
+        attachments: Attachments,
     ) -> None:
         self._store = store
         self._agents = agents
         self._models = models
         self._offers = offers
+        self._attachments = attachments
 
     async def resolve(
         self, request: CreateInteraction, interaction_id: str, moment: datetime
@@ -64,6 +74,7 @@ class Resolver:
             return await self._resolve(request, interaction_id, moment)
         except BaseException:
             await self.abandon(interaction_id)
+            await self._attachments.discard(interaction_id)
             raise
 
     async def abandon(self, interaction_id: str) -> None:
@@ -78,7 +89,9 @@ class Resolver:
         agent = None if request.agent is None else self._agents.get(agent_name(request.agent))
         model = self._model(request, agent)
         history = await load_history(self._store, request.previous_interaction_id)
-        new = check_results(history.steps, input_steps(request.input))
+        check_results(history.steps, input_steps(request.input))
+        said = await self._attachments.take(interaction_id, request.input, self._models.info(model))
+        new = check_results(history.steps, input_steps(said))
         tools = await self._tools(request, agent, interaction_id)
         placement = await self._place(request, agent, tools, history, new, moment)
         spec = RunSpec(
@@ -90,7 +103,7 @@ class Resolver:
             relayed_tools=tools.relayed,
             client_functions=tools.functions,
             tool_choice=_tool_choice(request.generation_config, tools),
-            generation=agent.generation if agent else _generation(request.generation_config),
+            generation=self._generation(request.generation_config, agent, model),
             response_schema=await response_schema(request),
             limits=_limits(request, agent.limits if agent else AgentLimits()),
         )
@@ -100,7 +113,7 @@ class Resolver:
             environment=placement.plan if placement else None,
         )
         named = agent_name(request.agent) if request.agent else None
-        return Resolved(plan, named, placement)
+        return Resolved(plan, said, named, placement)
 
     def _model(self, request: CreateInteraction, agent: AgentSpec | None) -> str:
         chosen = request.agent_config.model if request.agent_config else None
@@ -113,6 +126,16 @@ class Resolver:
         name = name.removeprefix("models/")
         self._models.check(name)
         return name
+
+    def _generation(
+        self, config: GenerationConfig | None, agent: AgentSpec | None, model: str
+    ) -> Generation:
+        found = agent.generation if agent else _generation(config)
+        unsupported = self._models.unsupported(model, found)
+        if unsupported is not None:
+            where = f"agent '{agent.id}': generation" if agent else "generation_config"
+            raise InvalidRequest(f"{where}.{unsupported[0]}: {unsupported[1]}")
+        return found
 
     async def _tools(
         self, request: CreateInteraction, agent: AgentSpec | None, interaction_id: str

@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 
 from runtime.controller.local_run import LocalRun
 from runtime.controller.plan import RunPlan
-from runtime.controller.ports import Journal, ModelDirectory, RelayedTools
+from runtime.controller.ports import Delivery, Journal, ModelDirectory, RelayedTools
 from runtime.controller.sandbox_run import SandboxRun
 from runtime.controller.sandboxes import LiveSandbox, Sandboxes
 from runtime.errors import SandboxLost, SandlotError
@@ -49,11 +49,13 @@ class Runner:
         sandboxes: Sandboxes,
         models: ModelDirectory,
         relayed: RelayedTools,
+        delivery: Delivery,
     ) -> None:
         self._journal = journal
         self._sandboxes = sandboxes
         self._models = models
         self._relayed = relayed
+        self._delivery = delivery
         self._active: dict[str, Active] = {}
         self._environments: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
@@ -102,7 +104,7 @@ class Runner:
                 await self._relayed.release(plan.interaction_id)
 
     async def _run_here(self, plan: RunPlan, active: Active) -> None:
-        run = LocalRun(plan, self._journal, self._models, self._relayed)
+        run = LocalRun(plan, self._journal, self._models, self._relayed, self._delivery)
         outcome = None
         with active.scope:
             outcome = await self._guarded(run)
@@ -113,7 +115,9 @@ class Runner:
         with active.scope:
             try:
                 async with lock, self._use(plan) as sandbox:
-                    run = SandboxRun(plan, sandbox, self._journal, self._models, self._relayed)
+                    run = SandboxRun(
+                        plan, sandbox, self._journal, self._models, self._relayed, self._delivery
+                    )
                     try:
                         outcome = await self._in_time(run, plan, sandbox)
                     except anyio.get_cancelled_exc_class():

@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 from runtime.controller.gate import EventGate, GapError
 from runtime.controller.model_calls import ModelCalls
 from runtime.controller.plan import RunPlan
-from runtime.controller.ports import Journal, ModelDirectory, RelayedTools
+from runtime.controller.ports import Delivery, Journal, ModelDirectory, RelayedTools
 from runtime.controller.sandboxes import LiveSandbox
 from runtime.errors import SandboxLost, SandlotError, ToolFault
 from runtime.gateway.session import GuestSession
@@ -48,11 +48,12 @@ class SandboxRun:
         journal: Journal,
         models: ModelDirectory,
         relayed: RelayedTools,
+        delivery: Delivery,
     ) -> None:
         self._plan = plan
         self._sandbox = sandbox
         self._journal = journal
-        self._model = ModelCalls(plan, models)
+        self._model = ModelCalls(plan, models, delivery)
         self._relayed = relayed
         self._gate = EventGate()
         self._calls: dict[str, anyio.CancelScope] = {}

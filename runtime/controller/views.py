@@ -54,7 +54,7 @@ def interaction_view(
     steps: list[Json],
     *,
     input_steps: list[Json] | None = None,
-    include_input: bool = False,
+    shown_input: Any = None,
 ) -> Json:
     """The Interaction resource; `input_steps` stand before the model's own `steps`."""
     request = record.request
@@ -67,8 +67,8 @@ def interaction_view(
         view["labels"] = record.summary.labels
     if request.get("environment") is not None:
         view["environment"] = _environment(request["environment"])
-    if include_input:
-        view["input"] = request.get("input")
+    if shown_input is not None:
+        view["input"] = shown_input
     return view
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,9 +9,12 @@ from pydantic import ValidationError
 from runtime.errors import InvalidRequest
 from runtime.schema.content import Content, TextContent
 from runtime.schema.faults import explain
-from runtime.schema.steps import CONTENTS, STEP, Step, UserInputStep
+from runtime.schema.media import TYPES, canonical, kind_of
+from runtime.schema.steps import CONTENTS, STEP, Step, UserInputStep, as_result
 
 CONTENT_TYPES = frozenset({"text", "image", "audio", "video", "document"})
+MEDIA_TYPES = CONTENT_TYPES - {"text"}
+MAX_URI_CHARACTERS = 4000
 STEP_TYPES = frozenset(
     {
         "user_input",
@@ -103,19 +104,73 @@ def _step(item: Any, path: str) -> Step:
         raise InvalidRequest(explain(error, item, prefix=path)) from error
     for index, part in enumerate(getattr(step, "content", None) or []):
         _check_media(part, f"{path}.content[{index}]")
+    _check_result(step, path)
     return step
 
 
+def _check_result(step: Step, path: str) -> None:
+    value: Any = getattr(step, "result", None)
+    if not isinstance(value, list):
+        return
+    try:
+        found = as_result(step)
+    except ValidationError as error:
+        raise InvalidRequest(explain(error, value, prefix=f"{path}.result")) from error
+    for index, part in enumerate(found[1].content if found else []):
+        _check_media(part, f"{path}.result[{index}]")
+
+
 def _check_media(part: Content, path: str) -> None:
+    """The form of a picture, a sound, a film or a document; its bytes are looked at when taken."""
     if isinstance(part, TextContent):
         return
-    if part.data is None:
-        raise InvalidRequest(f"{path}.data: is missing; only content sent inline is supported.")
-    if not part.mime_type:
-        raise InvalidRequest(f"{path}.mime_type: is missing.")
-    try:
-        decoded = base64.b64decode(part.data, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidRequest(f"{path}.data: is not valid base64.") from error
-    if not decoded:
-        raise InvalidRequest(f"{path}.data: is empty.")
+    if part.data is not None and part.uri is not None:
+        raise InvalidRequest(f"{path}: give one of `data` and `uri`, not both.")
+    if part.data is None and part.uri is None:
+        raise InvalidRequest(f"{path}.data: is missing; give base64 as `data`, or a `uri`.")
+    if not (part.data or part.uri):
+        raise InvalidRequest(f"{path}.{'uri' if part.data is None else 'data'}: is empty.")
+    if len(part.uri or "") > MAX_URI_CHARACTERS and not (part.uri or "").startswith("data:"):
+        raise InvalidRequest(f"{path}.uri: has at most {MAX_URI_CHARACTERS} characters.")
+    if part.mime_type is not None:
+        check_type(part.type, part.mime_type, f"{path}.mime_type")
+
+
+def check_type(kind: str, mime_type: str, path: str) -> str:
+    """The canonical MIME type of content of a kind. Raises `InvalidRequest` for one of another."""
+    found = canonical(mime_type)
+    other = kind_of(found)
+    if other == kind:
+        return found
+    if other is not None:
+        article = "an" if other[0] in "aeiou" else "a"
+        raise InvalidRequest(
+            f"{path}: '{found}' is {article} {other}; give it with 'type': '{other}'."
+        )
+    known = ", ".join(sorted(TYPES[kind]))
+    more = ", text/* and other types of text" if kind == "document" else ""
+    raise InvalidRequest(f"{path}: '{found[:80]}' is not known; use one of {known}{more}.")
+
+
+def media_parts(value: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Every picture, sound, film and document in an `input` that can be read, with its path."""
+    if isinstance(value, dict):
+        return _media_of(value, "input")
+    if not isinstance(value, list):
+        return []
+    return [found for n, item in enumerate(value) for found in _media_of(item, f"input[{n}]")]
+
+
+def _media_of(item: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
+    if not isinstance(item, dict):
+        return []
+    if item.get("type") in MEDIA_TYPES:
+        return [(path, item)]
+    found: list[tuple[str, dict[str, Any]]] = []
+    for name in ("content", "result", "summary"):
+        parts = item.get(name)
+        if isinstance(parts, list):
+            for number, part in enumerate(parts):
+                if isinstance(part, dict) and part.get("type") in MEDIA_TYPES:
+                    found.append((f"{path}.{name}[{number}]", part))
+    return found

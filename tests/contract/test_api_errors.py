@@ -75,10 +75,10 @@ async def test_bodies_that_are_no_good_json(api: Running, body: bytes, words: st
         ({"input": [{"type": "text", "text": 5}]}, "input[0].text: input should be a valid string"),
         ({"input": {"type": "image", "data": "?", "mime_type": "image/png"}}, "base64"),
         ({"input": {"type": "image", "data": "aGk="}}, "input.mime_type: is missing"),
-        ({"input": {"type": "image", "uri": "gs://b/p"}}, "sent inline"),
+        ({"input": {"type": "image", "uri": "gs://b/p"}}, "input.uri: must be"),
         (
             {"input": [{"type": "user_input", "content": [{"type": "audio", "uri": "x"}]}]},
-            "input[0].content[0].data",
+            "input[0].content[0].uri: must be that of an uploaded file",
         ),
         (
             {"input": [{"type": "function_result", "call_id": "c1", "result": 1}]},

@@ -301,7 +301,7 @@ async def test_files_expire_and_are_swept(tmp_path: Path) -> None:
         assert await call(lambda: list(client.files.list())) == []
         (tmp_path / "state" / "files" / "orphan").write_bytes(b"x")
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(api.files.expire, lambda _: False)
+            tasks.start_soon(api.contents.expire)
 
             async def is_empty() -> bool:
                 return list((tmp_path / "state" / "files").iterdir()) == []

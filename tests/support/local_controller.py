@@ -18,10 +18,8 @@ import httpx2
 
 from runtime.api import DrainingServer, FixedKeys, Services, create_app
 from runtime.api.files import FileServices
-from runtime.controller.blobs import Blobs
 from runtime.controller.catalogs import CatalogService
-from runtime.controller.file_uploads import FileUploads
-from runtime.controller.files import FileService
+from runtime.controller.contents import Contents, open_contents
 from runtime.controller.interactions import InteractionService
 from runtime.controller.log import EventLog
 from runtime.controller.operations import OperationService
@@ -76,7 +74,7 @@ class LocalController:
     runs: SandboxlessRuns
     server: DrainingServer
     tools: ControllerTools
-    files: FileService
+    contents: Contents
     folder: Path
 
     def http(self, **more: Any) -> httpx2.AsyncClient:
@@ -98,11 +96,13 @@ async def local_controller(
     tools = ControllerTools(settings or Settings())
     async with Store.open(folder / "state") as store, tools.open():
         log = EventLog(store)
-        runner = Runner(log, sandboxes, models, tools)
+        files = (settings or Settings()).files
+        contents = open_contents(store, folder / "state", tools, files)
+        runner = Runner(log, sandboxes, models, tools, contents.delivery)
         async with runner.open():
             runs = SandboxlessRuns(runner)
-            resolver = Resolver(store, directory, models, tools)
-            interactions = InteractionService(store, log, runs, resolver)
+            resolver = Resolver(store, directory, models, tools, contents.attachments)
+            interactions = InteractionService(store, log, runs, resolver, contents.attachments)
             services = Services(
                 interactions=interactions,
                 operations=OperationService(store, interactions),
@@ -111,12 +111,9 @@ async def local_controller(
                 settings=ServerSettings(),
                 version="0.0.0",
             )
-            blobs = Blobs(folder / "state" / "files")
-            files = FileService(store.files, blobs, (settings or Settings()).files)
-            uploads = FileUploads(store.files, blobs, (settings or Settings()).files)
-            uploaded = FileServices(files, uploads)
+            uploaded = FileServices(contents.files, contents.uploads)
             async with _served(services, uploaded) as (url, server):
-                yield LocalController(url, store, log, runs, server, tools, files, folder)
+                yield LocalController(url, store, log, runs, server, tools, contents, folder)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.controller.catalogs import CatalogService
+from runtime.controller.contents import open_contents
 from runtime.controller.directories import NoToolOffers
 from runtime.controller.interactions import InteractionService
 from runtime.controller.log import EventLog
@@ -17,9 +18,11 @@ from runtime.controller.resolve import Resolver
 from runtime.errors import ModelNotConfigured, NotFound
 from runtime.models.port import ModelInfo
 from runtime.schema.agents import AgentLimits, AgentSpec, Skill
-from runtime.schema.model import FunctionDeclaration
+from runtime.schema.model import FunctionDeclaration, Generation
 from runtime.schema.sandbox_tools import SANDBOX_TOOLS
+from runtime.schema.settings import FilesSettings, Settings
 from runtime.store import Store
+from runtime.tools.relay import ControllerTools
 from tests.support.played_runs import PlayedRuns
 
 ANTIGRAVITY = AgentSpec(
@@ -66,6 +69,12 @@ class Models:
         if name not in self._names:
             raise ModelNotConfigured(f"The model '{name}' is not configured.")
 
+    def info(self, name: str) -> ModelInfo:
+        return ModelInfo(name, f"script/{name}", "script")
+
+    def unsupported(self, name: str, settings: Generation) -> tuple[str, str] | None:
+        return None
+
     def known(self) -> list[ModelInfo]:
         return [ModelInfo(name, f"script/{name}", "script") for name in self._names]
 
@@ -106,8 +115,10 @@ async def open_parts(
     async with Store.open(state_dir) as store:
         log = EventLog(store)
         async with PlayedRuns.open(log) as runs:
-            resolver = Resolver(store, agents, models, offers or Offers())
-            interactions = InteractionService(store, log, runs, resolver)
+            tools = ControllerTools(Settings())
+            contents = open_contents(store, state_dir, tools, FilesSettings())
+            resolver = Resolver(store, agents, models, offers or Offers(), contents.attachments)
+            interactions = InteractionService(store, log, runs, resolver, contents.attachments)
             yield Parts(
                 store,
                 log,

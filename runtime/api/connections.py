@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from runtime.api.heads import HeadProtocol
 
 STALLED_SECONDS = 60.0
 """A client that takes not a single byte for so long is cut off; a stream can be resumed."""
@@ -19,7 +20,7 @@ CLOSING_SECONDS = 1.0
 log = structlog.get_logger(__name__)
 
 
-class Connection(HttpToolsProtocol):
+class Connection(HeadProtocol):
     """Uvicorn's protocol, with an end to its patience."""
 
     stalled_seconds: float = STALLED_SECONDS

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketState
+from starlette.websockets import WebSocket
 
 from runtime.errors import Internal, SandlotError
 from runtime.ids import new_id
@@ -35,7 +35,6 @@ _CODES = {
 }
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _RETRY_SECONDS = "2"
-_CONNECTING = WebSocketState.CONNECTING
 
 
 _MEANINGS = {
@@ -106,10 +105,8 @@ def add_handlers(app: FastAPI) -> None:
         assert isinstance(error, SandlotError)
         if error.http_status >= 500:
             log.warning("request failed", code=error.code, message=error.message)
-        answer = fault_response(error)
-        if isinstance(connection, WebSocket) and connection.client_state is _CONNECTING:
-            await connection.send_denial_response(answer)
-        return answer
+        # Starlette sends this to a WebSocket that is not open yet, too.
+        return fault_response(error)
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -162,6 +159,9 @@ class LastResort:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, _Denial(scope, receive, send))
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -205,6 +205,24 @@ class _Answer:
             if name not in {"content-type", "content-length"}:
                 answer.headers[name] = value
         await answer(self._scope, self._receive, self._send)
+
+
+class _Denial:
+    """A `send` of a WebSocket that says why there is none, where nothing was said about it."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._is_first = True
+
+    async def __call__(self, message: Message) -> None:
+        is_first, self._is_first = self._is_first, False
+        if is_first and message["type"] == "websocket.close":
+            answer = envelope(404, _CODES[404], "There is no WebSocket at this address; see /docs.")
+            await answer(self._scope, self._receive, self._send)
+        else:
+            await self._send(message)
 
 
 def _unexpected(error: Exception, scope: Scope) -> JSONResponse:

@@ -16,12 +16,15 @@ PROBE_SECONDS = 1.0
 OK = "ok"
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez", response_class=JSONResponse, responses={200: {"model": resources.Health}})
 async def livez() -> Response:
     """The process answers; nothing else is looked at."""
     return JSONResponse({"status": OK})
 
 
+@router.head("/healthz", include_in_schema=False)
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/healthz",
     name="healthz",

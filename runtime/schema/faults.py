@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 MAX_SHOWN = 3
+_OBJECTS = {"dict_type", "model_type", "model_attributes_type", "dataclass_type"}
 
 
 def explain(
@@ -55,6 +56,8 @@ def _sentence(detail: ErrorDetails, path: str, known: list[str]) -> str:
     message = message[:1].lower() + message[1:]
     if detail["type"] == "missing":
         message = "this field is required"
+    if detail["type"] in _OBJECTS:
+        message = "must be an object"
     return f"{path}: {message.removeprefix('value error, ')}." if path else f"{message}."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ from runtime.schema.inputs import input_steps
 from runtime.schema.steps import STEP, FunctionCallStep, FunctionResultStep, Step, as_result
 from runtime.store import InteractionRecord, InteractionSummary, Store
 
-MAX_CHAIN = 1000
+KEPT_CHARACTERS = 64 * 1024**2
 
 log = structlog.get_logger(__name__)
 
@@ -28,37 +29,86 @@ class History:
     previous: InteractionSummary | None = None
 
 
-async def load_history(store: Store, previous_id: str | None) -> History:
-    """The chain that ends with `previous_id`.
+@dataclass(frozen=True, slots=True)
+class _Link:
+    steps: list[Step]
+    size: int
 
-    Raises `NotFound` for a missing link, `InvalidRequest` while the last one is running.
+
+class Histories:
+    """Loads chains; keeps what settled interactions hold, which never changes, in memory.
+
+    Whether an interaction is still there is asked of the database each time.
     """
-    links: list[InteractionRecord] = []
-    following = previous_id
-    while following is not None and len(links) < MAX_CHAIN:
-        record = await store.interactions.get(following)
-        if record is None or not record.summary.store:
-            raise _missing(following, links)
-        links.append(record)
-        following = record.summary.previous_interaction_id
-    if not links:
-        return History()
-    if links[0].summary.status not in SETTLED:
-        raise InvalidRequest(
-            f"previous_interaction_id: the interaction {links[0].summary.id} is in progress; "
-            "wait until it has ended, or cancel it."
-        )
-    steps = [step for link in reversed(links) for step in await link_steps(store, link)]
-    return History(steps, links[0].summary)
+
+    def __init__(self, store: Store, kept_characters: int = KEPT_CHARACTERS) -> None:
+        self._store = store
+        self._kept: OrderedDict[str, _Link] = OrderedDict()
+        self._kept_characters = kept_characters
+        self._size = 0
+
+    async def load(self, previous_id: str | None) -> History:
+        """The chain that ends with `previous_id`, however long it is.
+
+        Raises `NotFound` for a missing link, `InvalidRequest` while the last one is running.
+        """
+        if previous_id is None:
+            return History()
+        chain = await self._store.interactions.chain(previous_id)
+        if chain is None:
+            raise NotFound(
+                f"previous_interaction_id: there is no interaction '{previous_id[:80]}'."
+            )
+        if chain.lost is not None:
+            raise _deleted(chain.lost)
+        if chain.last.status not in SETTLED:
+            raise InvalidRequest(
+                f"previous_interaction_id: the interaction {chain.last.id} is in progress; "
+                "wait until it has ended, or cancel it."
+            )
+        return History(await self._steps(chain.ids), chain.last)
+
+    async def _steps(self, ids: list[str]) -> list[Step]:
+        links = {found: self._kept[found] for found in ids if found in self._kept}
+        for record in await self._store.interactions.many([id for id in ids if id not in links]):
+            links[record.summary.id] = await self._read(record)
+        for found in ids:
+            if found not in links:
+                raise _deleted(found)
+            self._keep(found, links[found])
+        return [step for found in ids for step in links[found].steps]
+
+    async def _read(self, record: InteractionRecord) -> _Link:
+        size = _characters(record.request["input"]) + _characters(record.steps)
+        return _Link(await link_steps(self._store, record), size)
+
+    def _keep(self, interaction_id: str, link: _Link) -> None:
+        if interaction_id not in self._kept:
+            self._size += link.size
+        self._kept[interaction_id] = link
+        self._kept.move_to_end(interaction_id)
+        while self._size > self._kept_characters:
+            self._size -= self._kept.popitem(last=False)[1].size
 
 
-def _missing(missing: str, links: list[InteractionRecord]) -> NotFound:
-    if not links:
-        return NotFound(f"previous_interaction_id: there is no interaction '{missing[:80]}'.")
+def _deleted(missing: str) -> NotFound:
     return NotFound(
         f"previous_interaction_id: the conversation cannot be continued, because its earlier "
         f"interaction {missing} was deleted."
     )
+
+
+def _characters(value: Any) -> int:
+    """About how much memory a JSON value takes; the overhead of small ones counts, too."""
+    match value:
+        case str():
+            return 100 + len(value)
+        case dict():
+            return 200 + sum(_characters(item) for item in value.values())
+        case list():
+            return 100 + sum(_characters(item) for item in value)
+        case _:
+            return 50
 
 
 async def link_steps(store: Store, record: InteractionRecord) -> list[Step]:

@@ -12,7 +12,7 @@ import anyio
 from runtime.controller.attachments import Attachments
 from runtime.controller.directories import AgentDirectory, ModelCatalog, ToolOffers
 from runtime.controller.formats import response_schema
-from runtime.controller.history import History, check_results, load_history
+from runtime.controller.history import Histories, History, check_results
 from runtime.controller.placement import Placement, existing, fresh, named_environment
 from runtime.controller.plan import RunPlan
 from runtime.controller.refusals import check_request
@@ -58,6 +58,7 @@ class Resolver:
         attachments: Attachments,
     ) -> None:
         self._store = store
+        self._histories = Histories(store)
         self._agents = agents
         self._models = models
         self._offers = offers
@@ -88,7 +89,7 @@ class Resolver:
         check_request(request)
         agent = None if request.agent is None else self._agents.get(agent_name(request.agent))
         model = self._model(request, agent)
-        history = await load_history(self._store, request.previous_interaction_id)
+        history = await self._histories.load(request.previous_interaction_id)
         check_results(history.steps, input_steps(request.input))
         said = await self._attachments.take(interaction_id, request.input, self._models.info(model))
         new = check_results(history.steps, input_steps(said))

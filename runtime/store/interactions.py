@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Connection, Row, Select, bindparam, literal, select
 
 from runtime.store.database import Database
 from runtime.store.tables import interactions as table
@@ -53,8 +53,37 @@ class InteractionRecord:
     """The steps once it settled; None before, and where the disk had no room for them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """An interaction and all that it goes on from."""
+
+    last: InteractionSummary
+    ids: list[str]
+    """Of all of them, oldest first."""
+    lost: str | None = None
+    """The one before the oldest, where it is not there (any more) or not to be kept."""
+
+
 _SUMMARY = [table.c[field.name] for field in fields(InteractionSummary)]
 _BULK = [table.c.request, table.c.plan, table.c.steps]
+
+
+def _chain() -> Select[Any, Any]:
+    columns = table.c.id, table.c.previous_interaction_id.label("before")
+    last = select(*columns, literal(0).label("depth")).where(table.c.id == bindparam("last"))
+    chain = last.cte("chain", recursive=True)
+    earlier = (
+        select(*columns, (chain.c.depth + 1).label("depth"))
+        .join(chain, table.c.id == chain.c.before)
+        .where(table.c.store)
+    )
+    chain = chain.union_all(earlier)
+    return select(chain.c.id, chain.c.before).order_by(chain.c.depth)
+
+
+_AT_ONCE = 500
+_CHAIN = _chain()
+_RECORDS = select(*_SUMMARY, *_BULK).where(table.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def summary_of(row: Row[Any]) -> InteractionSummary:
@@ -82,6 +111,32 @@ class Interactions:
         if row is None:
             return None
         return InteractionRecord(summary_of(row), *row[len(_SUMMARY) :])
+
+    async def many(self, ids: Sequence[str]) -> list[InteractionRecord]:
+        """All of several interactions, in any order; those that are not there are left out."""
+
+        def find(connection: Connection) -> list[InteractionRecord]:
+            rows = [
+                row
+                for start in range(0, len(ids), _AT_ONCE)
+                for row in connection.execute(_RECORDS, {"ids": ids[start : start + _AT_ONCE]})
+            ]
+            return [InteractionRecord(summary_of(row), *row[len(_SUMMARY) :]) for row in rows]
+
+        return await self._database.read(find) if ids else []
+
+    async def chain(self, interaction_id: str) -> Chain | None:
+        """A stored interaction and its previous ones; None where it is not there."""
+        statement = select_summary(interaction_id)
+
+        def find(connection: Connection) -> Chain | None:
+            last = connection.execute(statement).one_or_none()
+            if last is None or not last.store:
+                return None
+            rows = connection.execute(_CHAIN, {"last": interaction_id}).all()
+            return Chain(summary_of(last), [row.id for row in reversed(rows)], rows[-1].before)
+
+        return await self._database.read(find)
 
     async def summary(self, interaction_id: str) -> InteractionSummary | None:
         """One interaction without its bulk."""

@@ -53,6 +53,7 @@ class ModelCalls:
         async with aclosing(model.stream(request)) as parts:
             async for part in parts:
                 if isinstance(part, ModelDone):
+                    part = part.model_copy(update={"usage": _with_context(part.usage)})
                     self.usage = self.usage + part.usage
                 yield part
 
@@ -75,6 +76,12 @@ class ModelCalls:
                 raise verdict.fault
             self._repairs_left -= 1
             asked = corrected(asked, answer, verdict.correction)
+
+
+def _with_context(usage: Usage) -> Usage:
+    """The usage of one call; added up, only the last call says how full the context is."""
+    told = usage.total_input_tokens + usage.total_output_tokens + usage.total_thought_tokens
+    return usage.model_copy(update={"context_tokens": told or None})
 
 
 def _demands(request: ModelRequest) -> bool:

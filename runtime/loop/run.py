@@ -6,16 +6,22 @@ from typing import Literal
 
 import anyio
 
-from runtime.errors import LimitExceeded, SandlotError, ToolFault
+from runtime.errors import ContextExceeded, LimitExceeded, ModelFault, SandlotError, ToolFault
 from runtime.loop.choice import allows_nothing, judged
+from runtime.loop.compactor import Compactor
+from runtime.loop.context import ContextMeter, overhead_tokens
 from runtime.loop.history import repair
 from runtime.loop.ports import EventSink, ModelPort, Toolbox
 from runtime.loop.turn import AskedCall, Turn, TurnReader
 from runtime.loop.writer import ResultWriter, StepWriter
+from runtime.schema.compaction import compacted
 from runtime.schema.model import FunctionDeclaration, ModelRequest, ToolChoice
 from runtime.schema.protocol import Fault, RunOutcome, RunSpec
 from runtime.schema.steps import Step, ToolResult, text_result
 from runtime.schema.usage import Usage
+
+MAX_REFUSALS = 3
+"""So many times a model may find the conversation too long for one turn."""
 
 
 class Run:
@@ -27,10 +33,13 @@ class Run:
         self._toolbox = toolbox
         self._sink = sink
         self._writer = StepWriter(sink)
-        self._history: list[Step] = list(spec.history)
+        self._history: list[Step] = compacted(spec.history)
         self._functions = {function.name for function in spec.client_functions}
         self._usage = Usage()
         self._choice = spec.tool_choice
+        overhead = overhead_tokens(spec.system_instruction, self._declarations())
+        self._meter = ContextMeter(spec.context, self._history, overhead)
+        self._compactor = Compactor(model, self._writer, self._meter)
 
     async def execute(self) -> RunOutcome:
         """Run to the end. Every failure becomes an outcome; cancellation passes through."""
@@ -73,7 +82,39 @@ class Run:
         raise _limit("step_limit", f"The limit of {steps} model turns was reached.")
 
     async def _turn(self) -> Turn:
-        request = ModelRequest(
+        if self._compactor.is_due:
+            await self._compact(refused=False)
+        for _ in range(MAX_REFUSALS):
+            begun = self._writer.begun
+            try:
+                return await self._call()
+            except ModelFault as fault:
+                is_too_long = fault.code == ContextExceeded.code and self._writer.begun == begun
+                if not is_too_long or not await self._compact(refused=True):
+                    raise
+        return await self._call()
+
+    async def _call(self) -> Turn:
+        reader = TurnReader(self._writer, self._toolbox, self._usage)
+        turn = await reader.read(self._model, self._request())
+        self._usage = self._usage + turn.done.usage
+        self._meter.reported(turn.done.usage, turn.steps)
+        await self._sink.flush()
+        return turn
+
+    async def _compact(self, *, refused: bool) -> bool:
+        """Whether the history is shorter now."""
+        made = await self._compactor.compact(
+            self._request(), self._history, self._usage, refused=refused
+        )
+        if made is None:
+            return False
+        self._history, self._usage = made.history, self._usage + made.usage
+        await self._sink.flush()
+        return True
+
+    def _request(self) -> ModelRequest:
+        return ModelRequest(
             model=self._spec.model,
             system_instruction=self._spec.system_instruction,
             history=repair(self._history),
@@ -82,11 +123,6 @@ class Run:
             generation=self._spec.generation,
             response_schema=self._spec.response_schema,
         )
-        reader = TurnReader(self._writer, self._toolbox, self._usage)
-        turn = await reader.read(self._model, request)
-        self._usage = self._usage + turn.done.usage
-        await self._sink.flush()
-        return turn
 
     def _declarations(self) -> list[FunctionDeclaration]:
         if allows_nothing(self._choice):
@@ -111,7 +147,9 @@ class Run:
             result = text_result(asked.problem, is_error=True)
         else:
             result = await self._result_of(asked, results)
-        self._history.append(await results.finish(result))
+        step = await results.finish(result)
+        self._history.append(step)
+        self._meter.added([step])
 
     async def _result_of(self, asked: AskedCall, results: ResultWriter) -> ToolResult:
         try:

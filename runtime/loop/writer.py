@@ -27,6 +27,11 @@ class StepWriter:
         return bool(self._open)
 
     @property
+    def begun(self) -> int:
+        """How many steps were started."""
+        return self._next_index
+
+    @property
     def open_type(self) -> str | None:
         """The type of the open step."""
         return self._open[0]["step"]["type"] if self._open else None

@@ -13,7 +13,7 @@ from runtime.errors import ModelNotConfigured, ModelRefused
 from runtime.models.port import ModelInfo
 from runtime.models.script_blocks import turns_of
 from runtime.models.script_file import ScriptFile
-from runtime.models.script_play import ScriptedTurn, play
+from runtime.models.script_play import ScriptedTurn, is_task, play
 from runtime.schema.content import text_of
 from runtime.schema.model import ModelPart, ModelRequest
 from runtime.schema.steps import UserInputStep
@@ -92,6 +92,6 @@ class ScriptModel:
 
 
 def latest_text(request: ModelRequest) -> str:
-    """The text of the latest input of the caller; empty when there is none."""
-    inputs = [step for step in request.history if isinstance(step, UserInputStep) and step.content]
+    """The text of the latest input of the caller that is a task; empty when there is none."""
+    inputs = [step for step in request.history if isinstance(step, UserInputStep) and is_task(step)]
     return text_of(inputs[-1].content) if inputs else ""

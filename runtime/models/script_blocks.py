@@ -7,6 +7,7 @@ lines lose as much indentation as its fence has. What the first word after the f
 - `tool NAME`: a JSON object, the arguments (empty: none); that tool is called
 - `tools`: a JSON list of `{"name": ..., "arguments": {...}}`; all are called in one turn
 - `say`, `think`: the text is said, or thought
+- `answer`: the text is the answer; one that is sent back is followed by the next `answer`
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from runtime.errors import ModelRefused
 from runtime.models.script_play import ScriptedCall, ScriptedTurn, Utterance
 
-LANGUAGES = ("python", "bash", "tool NAME", "tools", "say", "think")
+LANGUAGES = ("python", "bash", "tool NAME", "tools", "say", "think", "answer")
 
 _FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})(?P<info>.*)$")
 
@@ -58,6 +59,9 @@ def turns_of(prompt: str) -> list[ScriptedTurn]:
         meaning = _meaning(block)
         if isinstance(meaning, Utterance):
             utterances.append(meaning)
+            if block.language == "answer":
+                turns.append(ScriptedTurn(utterances))
+                utterances = []
         else:
             turns.append(ScriptedTurn(utterances, meaning))
             utterances = []
@@ -111,7 +115,7 @@ def _meaning(block: Block) -> Utterance | list[ScriptedCall]:
             return [_tool(block, words[1:])]
         case "tools":
             return _tools(block)
-        case "say" | "think":
+        case "say" | "think" | "answer":
             return Utterance(block.text, is_thought=block.language == "think")
         case _:
             raise _unreadable(block, f"a block is one of {', '.join(LANGUAGES)}")

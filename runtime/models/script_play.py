@@ -1,7 +1,8 @@
 """Plays the turns of a script: which turn is next by the history, and what it says. Pure.
 
 Nothing is remembered between calls. The position is the number of calls that stand in the history
-since the caller last said something; a result of a caller's own function does not count as that.
+since the caller last said something; a result of a caller's own function does not count as that,
+nor does `continue`. Calls that a compaction took away count, and so do answers sent back.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from runtime.errors import ScriptMismatch
 from runtime.ids import new_id
 from runtime.models.estimate import estimated_usage
+from runtime.schema.compaction import compaction_of
 from runtime.schema.model import (
     CallArguments,
     CallEnd,
@@ -25,7 +27,15 @@ from runtime.schema.model import (
     TextPart,
     ThoughtPart,
 )
-from runtime.schema.steps import Step, ToolResult, UserInputStep, as_call, as_result
+from runtime.schema.steps import (
+    CorrectionStep,
+    Step,
+    ToolResult,
+    UserInputStep,
+    as_call,
+    as_result,
+    goes_on,
+)
 
 LONGEST_HEAD = 500
 """Characters of a result that a mismatch shows."""
@@ -74,38 +84,68 @@ def play(turns: list[ScriptedTurn], request: ModelRequest) -> list[ModelPart]:
 
     Raises `ScriptMismatch` when a result is not what was expected of it.
     """
+    if request.purpose == "summary":
+        return _finished(request, [TextPart(text=piece) for piece in pieces(_summary(request))])
     results = list(_results(request.history))
     made = [call for turn in turns for call in turn.calls][: len(results)]
     variables = _variables(made, results)
-    turn = _next_turn(turns, len(results))
+    turn = _next_turn(turns, len(results), _corrections(request.history))
     parts = list(_parts(turn, variables))
     if not turn.speaks and results and results[-1]:
         parts += [TextPart(text=piece) for piece in pieces(results[-1].text)]
-    reason = "calls" if turn.calls else "stop"
-    return [*parts, ModelDone(reason=reason, usage=estimated_usage(request, parts))]
+    return _finished(request, parts)
 
 
-def _next_turn(turns: list[ScriptedTurn], made: int) -> ScriptedTurn:
+def _finished(request: ModelRequest, parts: list[ModelPart]) -> list[ModelPart]:
+    calls = any(isinstance(part, CallStart) for part in parts)
+    usage = estimated_usage(request, parts)
+    return [*parts, ModelDone(reason="calls" if calls else "stop", usage=usage)]
+
+
+def _next_turn(turns: list[ScriptedTurn], made: int, corrected: int) -> ScriptedTurn:
+    """The turn behind so many calls and so many answers that were sent back."""
     for turn in turns:
-        if made <= 0:
+        if turn.calls and made <= 0:
+            return turn
+        if not turn.calls and made <= 0 and corrected <= 0:
             return turn
         made -= len(turn.calls)
-    return ScriptedTurn()
+        corrected -= not turn.calls
+    # An answer that is sent back once more is given once more.
+    return turns[-1] if turns and not turns[-1].calls and made <= 0 else ScriptedTurn()
+
+
+def _corrections(history: list[Step]) -> int:
+    return sum(isinstance(step, CorrectionStep) for step in _since_the_task(history))
+
+
+def _summary(request: ModelRequest) -> str:
+    made = len(list(_results(request.history)))
+    return f"# Task\nTo play a script.\n# Facts\n{made} of its calls were made."
+
+
+def _since_the_task(history: list[Step]) -> list[Step]:
+    """The steps behind the latest input that is more than `continue`."""
+    for index in range(len(history) - 1, -1, -1):
+        if is_task(history[index]):
+            return history[index + 1 :]
+    return history
+
+
+def is_task(step: Step) -> bool:
+    """Whether a step is an input that scripts count from."""
+    is_input = isinstance(step, UserInputStep) and bool(step.content)
+    return is_input and not isinstance(step, CorrectionStep) and not goes_on(step)
 
 
 def _results(history: list[Step]) -> Iterator[ToolResult | None]:
-    """The result of each call since the last input, in the order of the calls."""
-    start = next(
-        (
-            index
-            for index in range(len(history) - 1, -1, -1)
-            if isinstance(step := history[index], UserInputStep) and step.content
-        ),
-        -1,
-    )
-    recent = history[start + 1 :]
+    """The result of each call since the task, in the order of the calls; None for lost ones."""
+    recent = _since_the_task(history)
     results = {found[0]: found[1] for step in recent if (found := as_result(step))}
     for step in recent:
+        compaction = compaction_of(step)
+        if compaction is not None:
+            yield from [None] * compaction.calls
         if (call := as_call(step)) is not None:
             yield results.get(call.id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from runtime.schema.compaction import note_of
 from runtime.schema.content import Content, TextContent, text_of
 from runtime.schema.steps import (
     ModelOutputStep,
@@ -82,6 +83,8 @@ def transcript(history: list[Step], provider: str) -> list[Turn]:
             _user_turn(turns, results).content.extend(step.content)
         elif as_result(step) is not None:
             _close(turns, results)
+        elif (note := note_of(step)) is not None:
+            _user_turn(turns, results).content.append(TextContent(text=note))
         else:
             _model_turn(turns).items.extend(_items(step, provider))
     _close(turns, results)

@@ -82,8 +82,6 @@ TYPES: dict[str, frozenset[str]] = {
     "document": frozenset({*_READERS, *_FROM_BEFORE_2007}),
 }
 """The canonical MIME types of each kind; of documents without the many that are text."""
-TELLING = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-"""The MIME types of pictures that their first bytes always give away."""
 SNIFFED_BYTES = 1024
 """How many bytes of the beginning tell what a file is."""
 

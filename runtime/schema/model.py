@@ -52,6 +52,8 @@ class ModelRequest(Strict):
     generation: Generation = Generation()
     response_schema: dict[str, Any] | None = None
     """JSON Schema that the answer must satisfy."""
+    purpose: Literal["turn", "summary"] = "turn"
+    """`summary`: the loop wants the conversation summarised, for itself."""
 
 
 class TextPart(Strict):

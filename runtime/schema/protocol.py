@@ -24,7 +24,7 @@ from runtime.schema.model import (
 from runtime.schema.steps import Step
 from runtime.schema.usage import Usage
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 SOCKET_DIRECTORY = "/run/sandlot"
 """Where the directory with this sandbox's sockets is mounted."""
@@ -49,6 +49,17 @@ class RunLimits(Strict):
     tool_timeout_seconds: float = 300.0
 
 
+class ContextSpec(Strict):
+    """How much of a conversation a model can be given."""
+
+    window_tokens: int = 32_768
+    compact_at: float = 0.8
+    """From this share of the window on, older steps are compacted."""
+    used_tokens: int | None = None
+    """What the history takes, by the provider's last report and an estimate of what came since;
+    None: nobody has counted yet."""
+
+
 class RunSpec(Strict):
     """All that a loop needs to know of one run."""
 
@@ -67,6 +78,7 @@ class RunSpec(Strict):
     generation: Generation = Generation()
     response_schema: dict[str, Any] | None = None
     limits: RunLimits = RunLimits()
+    context: ContextSpec = ContextSpec()
 
 
 class RunOutcome(Strict):

@@ -165,6 +165,11 @@ STEPS: TypeAdapter[list[Step]] = TypeAdapter(list[Step])
 CONTENTS: TypeAdapter[list[Content]] = TypeAdapter(list[Content])
 
 
+def goes_on(step: Step) -> bool:
+    """Whether the step is an input that says nothing but `continue`: the task is an earlier one."""
+    return isinstance(step, UserInputStep) and text_of(step.content).strip().lower() == "continue"
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """What the model asked a tool to do. `server` is set for a tool of an MCP server."""

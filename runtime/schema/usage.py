@@ -16,6 +16,8 @@ class Usage(Open):
     total_cached_tokens: int = 0
     total_tool_use_tokens: int = 0
     total_tokens: int = 0
+    context_tokens: int | None = None
+    """What the conversation takes in the model's context: all tokens of the last call."""
     initial_input_tokens: int | None = None
     input_tokens_by_modality: list[dict[str, Any]] | None = None
     output_tokens_by_modality: list[dict[str, Any]] | None = None
@@ -29,6 +31,7 @@ class Usage(Open):
             total_cached_tokens=self.total_cached_tokens + other.total_cached_tokens,
             total_tool_use_tokens=self.total_tool_use_tokens + other.total_tool_use_tokens,
             total_tokens=self.total_tokens + other.total_tokens,
+            context_tokens=other.context_tokens or self.context_tokens,
             initial_input_tokens=self.initial_input_tokens or other.initial_input_tokens,
             input_tokens_by_modality=_add_modalities(
                 self.input_tokens_by_modality, other.input_tokens_by_modality

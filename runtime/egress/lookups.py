@@ -1,0 +1,67 @@
+"""Name lookups of one environment: a few at once, so that one cannot use up those of the others."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from runtime.outbound.door import Resolve
+
+PER_ENVIRONMENT = 8
+IN_ALL = 64
+
+
+class SystemLookups:
+    """The operating system's lookups, each in a thread."""
+
+    def __init__(self) -> None:
+        self._threads = anyio.CapacityLimiter(IN_ALL)
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        """The addresses of `host`. Raises `OSError`."""
+
+        def ask() -> list[str]:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+        return await anyio.to_thread.run_sync(ask, limiter=self._threads)
+
+
+@dataclass(slots=True)
+class _Answer:
+    ready: anyio.Event = field(default_factory=anyio.Event)
+    addresses: list[str] = field(default_factory=list[str])
+    problem: OSError | None = None
+
+
+class Lookups:
+    """A `Resolve` whose callers can be cancelled while the lookup goes on and keeps its place."""
+
+    def __init__(self, resolve: Resolve, tasks: TaskGroup) -> None:
+        self._resolve = resolve
+        self._tasks = tasks
+        self._places = anyio.CapacityLimiter(PER_ENVIRONMENT)
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        """The addresses of `host`. Raises `OSError`."""
+        answer = _Answer()
+        self._tasks.start_soon(self._answer, host, port, answer)
+        await answer.ready.wait()
+        if answer.problem is not None:
+            raise answer.problem
+        return answer.addresses
+
+    async def _answer(self, host: str, port: int, answer: _Answer) -> None:
+        try:
+            async with self._places:
+                answer.addresses = await self._resolve(host, port)
+        except OSError as error:
+            answer.problem = error
+        except UnicodeError:
+            answer.problem = OSError(f"{host} is no name that can be looked up")
+        finally:
+            answer.ready.set()

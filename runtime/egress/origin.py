@@ -1,0 +1,97 @@
+"""The end of a connection that a server holds: sends requests to it, reads its answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import anyio
+import h11
+
+from runtime.egress.flow import Flow
+from runtime.egress.heads import Target
+from runtime.egress.refusals import Broken
+from runtime.egress.treatment import Headers
+from runtime.egress.uplink import Line
+
+_MAX_HEAD_BYTES = 128 * 1024
+
+
+class Origin:
+    """One connection to a server, request by request; all of its bytes are counted by a flow."""
+
+    def __init__(self, line: Line, target: Target, flow: Flow) -> None:
+        self.line = line
+        self.is_fresh = True
+        """Whether no request was sent on it yet."""
+        self._target = target
+        self._flow = flow
+        self._http = _connection()
+
+    def serves(self, target: Target) -> bool:
+        """Whether a request for `target` can be sent on this connection, which must be idle."""
+        same = (self._target.scheme, self._target.authority) == (target.scheme, target.authority)
+        done = h11.DONE
+        idle = self._http.our_state is done and self._http.their_state is done
+        clean = self.is_fresh or (idle and not self._http.trailing_data[0])
+        return same and clean and self.line.is_quiet()
+
+    async def start(self, method: bytes, target: Target, headers: Headers, flow: Flow) -> None:
+        """Send the head of a request. Raises `Broken`."""
+        self._flow, self._target, self.is_fresh = flow, target, False
+        self._http = _connection()
+        path = target.path
+        if self.line.proxied is not None:
+            path = target.absolute
+            if self.line.proxied.authorization is not None:
+                value = self.line.proxied.authorization.encode("latin-1")
+                headers = [*headers, (b"proxy-authorization", value)]
+        headers = [(b"host", target.host_header), *(one for one in headers if one[0] != b"host")]
+        await self.send(h11.Request(method=method, target=path, headers=headers))
+
+    async def send(self, event: h11.Event) -> None:
+        """Send a part of the request. Raises `Broken`, `Stopped`."""
+        data = self._http.send(event)
+        if data:
+            self._flow.sent(len(data))
+            try:
+                await self.line.stream.send(data)
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+                raise Broken("the server closed the connection") from error
+
+    async def next_event(self) -> h11.Event | None:
+        """The next part of the answer, None when no more comes. Raises `Broken`, `Stopped`."""
+        while True:
+            try:
+                event = self._http.next_event()
+                if event is not h11.NEED_DATA:
+                    return event if isinstance(event, h11.Event) else None
+                self._http.receive_data(await self._more())
+            except h11.RemoteProtocolError as error:
+                raise Broken("the server's answer is malformed or breaks off") from error
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """The body of the answer. Raises `Broken`, `Stopped`."""
+        while isinstance(event := await self.next_event(), h11.Data):
+            yield bytes(event.data)
+
+    def left_over(self) -> bytes:
+        """What was read behind the head of an upgrade."""
+        return bytes(self._http.trailing_data[0])
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self.line.stream.aclose()
+
+    async def _more(self) -> bytes:
+        try:
+            data = await self.line.stream.receive()
+        except anyio.EndOfStream:
+            return b""
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            raise Broken("the server closed the connection") from error
+        self._flow.received(len(data))
+        return data
+
+
+def _connection() -> h11.Connection:
+    return h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)

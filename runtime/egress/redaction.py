@@ -1,0 +1,101 @@
+"""Replaces texts in a stream, also where they are split over chunks; masks secrets. Pure."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote, quote_plus
+
+MIN_SECRET_BYTES = 6
+"""Shorter texts are not looked for: they stand in every answer by chance."""
+
+
+class Replacer:
+    """Replaces needles in bytes that come in chunks."""
+
+    def __init__(self, pairs: Mapping[bytes, bytes]) -> None:
+        """`pairs` are needle and replacement; of two needles the longer one is replaced first."""
+        self._pairs = sorted(pairs.items(), key=lambda pair: -len(pair[0]))
+        self._longest = max((len(needle) for needle in pairs), default=1)
+        self._held = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What can be passed on; the start of a needle at the end is kept back."""
+        data = self._replaced(self._held + chunk)
+        split = self._start_of_needle(data)
+        self._held = data[split:]
+        return data[:split]
+
+    def finish(self) -> bytes:
+        """What was kept back, when no more comes."""
+        held, self._held = self._held, b""
+        return held
+
+    def whole(self, data: bytes) -> bytes:
+        """`data` that is complete, with its needles replaced."""
+        return self._replaced(data)
+
+    def _replaced(self, data: bytes) -> bytes:
+        for needle, replacement in self._pairs:
+            data = data.replace(needle, replacement)
+        return data
+
+    def _start_of_needle(self, data: bytes) -> int:
+        first = max(0, len(data) - self._longest + 1)
+        starts = (self._partial(data, needle, first) for needle, _ in self._pairs)
+        return min(starts, default=len(data))
+
+    @staticmethod
+    def _partial(data: bytes, needle: bytes, first: int) -> int:
+        position = data.find(needle[:1], first)
+        while position != -1:
+            if needle.startswith(data[position:]):
+                return position
+            position = data.find(needle[:1], position + 1)
+        return len(data)
+
+
+def masks(secrets: Iterable[str]) -> dict[bytes, bytes]:
+    """Each form in which a secret may come back, with asterisks of the same length.
+
+    The length stays, so that announced lengths and frames stay true.
+    """
+    forms = {form for secret in secrets for form in _forms(secret)}
+    return {form: b"*" * len(form) for form in forms if len(form) >= MIN_SECRET_BYTES}
+
+
+def _forms(secret: str) -> set[bytes]:
+    raw = secret.encode()
+    escaped = json.dumps(secret)[1:-1]
+    texts = {
+        escaped,
+        escaped.replace("/", "\\/"),
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        html.escape(secret),
+        html.escape(secret).replace("&#x27;", "&#39;"),
+        raw.hex(),
+        raw.hex().upper(),
+    }
+    for quoted in (quote(secret, safe=""), quote_plus(secret), quote(secret)):
+        texts |= {quoted, _lower_escapes(quoted)}
+    return {raw} | {text.encode() for text in texts} | set(_base64_forms(raw))
+
+
+def _lower_escapes(quoted: str) -> str:
+    first, *rest = quoted.split("%")
+    return "%".join([first, *(part[:2].lower() + part[2:] for part in rest)])
+
+
+def _base64_forms(raw: bytes) -> Iterable[bytes]:
+    """What is the same of `raw` in base64 whatever stands before and behind it."""
+    if len(raw) < MIN_SECRET_BYTES:
+        return
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + raw)
+        start = (0, 2, 3)[before]
+        end = len(encoded) - (0, 4, 4)[(before + len(raw)) % 3] if encoded.endswith(b"=") else None
+        stable = encoded[start:end]
+        yield stable
+        yield stable.replace(b"+", b"-").replace(b"/", b"_")

@@ -1,0 +1,166 @@
+"""The proxy process: obeys the controller's orders, serves the environments' sockets."""
+
+from __future__ import annotations
+
+import resource
+import socket
+from pathlib import Path
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+from pydantic import ValidationError
+
+from runtime.egress.certificates import Issuer
+from runtime.egress.channel import Channel
+from runtime.egress.environment import Environment
+from runtime.egress.ledger import Ledger
+from runtime.egress.listener import EnvironmentListener, Room
+from runtime.egress.lookups import Lookups
+from runtime.egress.protocol import (
+    ORDERS,
+    Close,
+    Configure,
+    Done,
+    Events,
+    Health,
+    Open,
+    Order,
+    Ping,
+    Replace,
+)
+from runtime.egress.uplink import Uplink
+from runtime.errors import InvalidRequest
+from runtime.groups import collapsed
+from runtime.outbound.door import Resolve
+from runtime.schema.framing import FrameError
+
+SWEEP_SECONDS = 1.0
+LAST_EVENTS_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+class Server:
+    """All environments of one proxy process."""
+
+    def __init__(self, orders: Channel, events: Channel, resolve: Resolve) -> None:
+        self._orders = orders
+        self._events = events
+        self._resolve = resolve
+        self._ledger = Ledger()
+        self._room = Room()
+        self._uplink: Uplink | None = None
+        self._listeners: dict[str, EnvironmentListener] = {}
+        self._tasks: TaskGroup
+
+    async def run(self) -> None:
+        """Until the controller closes its end."""
+        with collapsed():
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                tasks.start_soon(self._tell)
+                tasks.start_soon(self._sweep)
+                await self._obey()
+                await self._finish()
+                tasks.cancel_scope.cancel()
+
+    async def _obey(self) -> None:
+        while True:
+            try:
+                message = await self._orders.receive()
+            except (anyio.IncompleteRead, anyio.BrokenResourceError):
+                return
+            try:
+                done = await self._carry_out(ORDERS.validate_python(message, strict=False))
+            except ValidationError as error:
+                # The default message would repeat the input, secrets included.
+                places = [".".join(map(str, one["loc"])) for one in error.errors(include_url=False)]
+                done = Done(id=int(message.get("id", 0)), error=f"malformed: {', '.join(places)}")
+            except (InvalidRequest, ValueError, LookupError, OSError) as error:
+                done = Done(id=int(message.get("id", 0)), error=str(error))
+            try:
+                await self._orders.send(done.model_dump(mode="json"))
+            except (anyio.BrokenResourceError, FrameError):
+                return
+
+    async def _finish(self) -> None:
+        """End all connections and tell their last events."""
+        async with anyio.create_task_group() as tasks:
+            for listener in self._listeners.values():
+                tasks.start_soon(listener.close)
+        with anyio.move_on_after(LAST_EVENTS_SECONDS):
+            await self._ledger.until_empty()
+
+    async def _carry_out(self, order: Order) -> Done:
+        match order:
+            case Configure():
+                self._uplink = Uplink(order.settings)
+            case Open():
+                self._open(order)
+            case Replace():
+                self._listener(order.environment).environment.replace(order.rules)
+            case Close():
+                await self._listeners.pop(order.environment).close()
+            case Ping():
+                return Done(id=order.id, health=self._health())
+        return Done(id=order.id)
+
+    def _open(self, order: Open) -> None:
+        listening = socket.socket(fileno=self._orders.descriptor())
+        try:
+            if order.environment in self._listeners:
+                raise LookupError(f"environment {order.environment} is open already")
+            environment = Environment(
+                order.environment,
+                order.rules,
+                Issuer(order.authority),
+                Lookups(self._resolve, self._tasks),
+                self._ledger,
+            )
+            listener = EnvironmentListener(environment, listening, self._configured(), self._room)
+        except BaseException:
+            listening.close()
+            raise
+        self._listeners[order.environment] = listener
+        self._tasks.start_soon(listener.serve)
+
+    def _configured(self) -> Uplink:
+        if self._uplink is None:
+            raise LookupError("the proxy is not configured yet")
+        return self._uplink
+
+    def _listener(self, name: str) -> EnvironmentListener:
+        found = self._listeners.get(name)
+        if found is None:
+            raise LookupError(f"environment {name} is not open")
+        return found
+
+    async def _tell(self) -> None:
+        while True:
+            events = Events(events=tuple(await self._ledger.take()))
+            try:
+                await self._events.send(events.model_dump(mode="json"))
+            except anyio.BrokenResourceError:
+                return
+            finally:
+                await self._ledger.told()
+
+    async def _sweep(self) -> None:
+        while True:
+            await anyio.sleep(SWEEP_SECONDS)
+            for listener in self._listeners.values():
+                listener.environment.sweep()
+
+    def _health(self) -> Health:
+        return Health(
+            environments=len(self._listeners),
+            connections=self._room.taken,
+            memory_bytes=_resident_bytes(),
+            events_lost=self._ledger.lost,
+        )
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()

@@ -1,0 +1,153 @@
+"""What the requests to one host are given, and what is taken out of its answers. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import quote, quote_plus, unquote_plus
+
+from runtime.egress.redaction import Replacer, masks
+from runtime.egress.rules import HeaderInjection, Placeholder
+
+Headers = list[tuple[bytes, bytes]]
+"""Names in lower case, and values."""
+
+_OWN_CREDENTIAL = re.compile(
+    r"(^|-)(api-?key|auth|authorization|cookie2?|(access|auth|private|job|security|personal|"
+    r"subscription|session)-token|(subscription|functions)-key)(-|$)|^(x-)?token$"
+)
+_CREDENTIAL_LIKE = re.compile(r"auth|token|key|secret|cookie|credential|password|signature")
+_CREDENTIAL_PARAMETERS = frozenset(
+    {"access_token", "api_key", "apikey", "api-key", "auth_token", "private_token", "x-api-key"}
+)
+_GOOGLE_KEY = re.compile(r"AIza[0-9A-Za-z_-]{20,}")
+_FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade"})
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """Headers that are set and placeholders that are filled in; empty for most hosts."""
+
+    injections: tuple[HeaderInjection, ...] = ()
+    placeholders: tuple[Placeholder, ...] = ()
+    credential: str | None = None
+
+    @property
+    def needs_interception(self) -> bool:
+        """Whether requests over TLS have to be read."""
+        return bool(self.injections or self.placeholders)
+
+    @cached_property
+    def pins_credential(self) -> bool:
+        """Whether the caller's own credentials must not pass: ours take their place."""
+        return self.credential is not None or any(
+            _CREDENTIAL_LIKE.search(one.name.lower()) for one in self.injections
+        )
+
+    def headers(self, headers: Headers) -> Headers:
+        """The headers that go out for `headers`."""
+        placeholders = self._replacer("header")
+        kept: Headers = []
+        for name, value in headers:
+            filled = value if name in _FRAMING else _filled(value, placeholders)
+            if filled != value or not self._is_foreign_credential(name):
+                kept.append((name, filled))
+        injected = {
+            one.name.lower().encode(): one.value.get_secret_value().encode()
+            for one in self.injections
+        }
+        return [header for header in kept if header[0] not in injected] + list(injected.items())
+
+    def target(self, target: bytes) -> bytes:
+        """The path and query that go out for `target`."""
+        path, mark, query = target.partition(b"?")
+        if not mark:
+            return target
+        parameters = query.split(b"&")
+        if self.pins_credential:
+            parameters = [one for one in parameters if not _is_foreign_parameter(one)]
+        query = self._replacer("query").whole(b"&".join(parameters))
+        return path + mark + query if query else path
+
+    def body(self, content_type: str) -> Replacer | None:
+        """What a request's body is passed through; None when it goes out as it is."""
+        pairs = self._pairs("body", content_type)
+        return Replacer(pairs) if pairs else None
+
+    def redactor(self) -> Replacer | None:
+        """What a body of an answer is passed through; None when it comes in as it is."""
+        return Replacer(self._masks) if self._masks else None
+
+    def redacted(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+        """Headers of an answer without secrets."""
+        mask = Replacer(self._masks)
+        return [(name, mask.whole(value)) for name, value in headers]
+
+    @cached_property
+    def _masks(self) -> dict[bytes, bytes]:
+        values = [one.value.get_secret_value() for one in self.injections]
+        values += [part for value in values for part in _parts(value)]
+        return masks([*values, *(one.value.get_secret_value() for one in self.placeholders)])
+
+    def _is_foreign_credential(self, name: bytes) -> bool:
+        pinned = self.pins_credential or any("header" in p.locations for p in self.placeholders)
+        return pinned and _OWN_CREDENTIAL.search(name.decode("latin-1")) is not None
+
+    def _replacer(self, location: str) -> Replacer:
+        return Replacer(self._pairs(location))
+
+    def _pairs(self, location: str, content_type: str = "") -> dict[bytes, bytes]:
+        return {
+            one.text.encode(): _escaped(one.value.get_secret_value(), location, content_type)
+            for one in self.placeholders
+            if location in one.locations
+        }
+
+
+def _escaped(secret: str, location: str, content_type: str) -> bytes:
+    if location == "query":
+        return quote(secret, safe="").encode()
+    if "x-www-form-urlencoded" in content_type:
+        return quote_plus(secret).encode()
+    if "json" in content_type:
+        return json.dumps(secret)[1:-1].encode()
+    return secret.encode()
+
+
+def _filled(value: bytes, placeholders: Replacer) -> bytes:
+    scheme, _, rest = value.partition(b" ")
+    if scheme.lower() != b"basic":
+        return placeholders.whole(value)
+    try:
+        plain = base64.b64decode(rest.strip(), validate=True)
+    except binascii.Error:
+        return value
+    filled = placeholders.whole(plain)
+    return value if filled == plain else scheme + b" " + base64.b64encode(filled)
+
+
+def _is_foreign_parameter(parameter: bytes) -> bool:
+    name, _, value = parameter.partition(b"=")
+    decoded = unquote_plus(name.decode("latin-1")).lower()
+    if decoded in _CREDENTIAL_PARAMETERS:
+        return True
+    return decoded == "key" and bool(_GOOGLE_KEY.fullmatch(unquote_plus(value.decode("latin-1"))))
+
+
+def _parts(value: str) -> Sequence[str]:
+    """The secrets inside the value of a header: `Bearer <this>`, `Basic <this>`, user and word."""
+    scheme, _, rest = value.partition(" ")
+    if not rest:
+        return ()
+    if scheme.lower() != "basic":
+        return (rest,)
+    try:
+        plain = base64.b64decode(rest, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return (rest,)
+    return (rest, plain, plain.partition(":")[2])

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 
 from runtime.controller.attachments import Attachments
+from runtime.controller.context import context_of
 from runtime.controller.directories import AgentDirectory, ModelCatalog, ToolOffers
 from runtime.controller.formats import response_schema
 from runtime.controller.history import Histories, History, check_results
@@ -19,6 +20,7 @@ from runtime.controller.refusals import check_request
 from runtime.controller.toolset import Toolset, agent_tools, model_tools
 from runtime.errors import InvalidRequest, ModelNotConfigured
 from runtime.schema.agents import AgentLimits, AgentSpec
+from runtime.schema.compaction import compacted
 from runtime.schema.faults import did_you_mean
 from runtime.schema.inputs import input_steps
 from runtime.schema.interactions import (
@@ -89,9 +91,12 @@ class Resolver:
         check_request(request)
         agent = None if request.agent is None else self._agents.get(agent_name(request.agent))
         model = self._model(request, agent)
+        generation = self._generation(request.generation_config, agent, model)
+        schema = await response_schema(request)
         history = await self._histories.load(request.previous_interaction_id)
         check_results(history.steps, input_steps(request.input))
-        said = await self._attachments.take(interaction_id, request.input, self._models.info(model))
+        info = self._models.info(model)
+        said = await self._attachments.take(interaction_id, request.input, info)
         new = check_results(history.steps, input_steps(said))
         tools = await self._tools(request, agent, interaction_id)
         placement = await self._place(request, agent, tools, history, new, moment)
@@ -99,14 +104,15 @@ class Resolver:
             run_id=interaction_id,
             model=model,
             system_instruction=_instruction(request, agent),
-            history=[*history.steps, *new],
+            history=compacted([*history.steps, *new]),
             sandbox_tools=tools.sandbox,
             relayed_tools=tools.relayed,
             client_functions=tools.functions,
             tool_choice=_tool_choice(request.generation_config, tools),
-            generation=self._generation(request.generation_config, agent, model),
-            response_schema=await response_schema(request),
+            generation=generation,
+            response_schema=schema,
             limits=_limits(request, agent.limits if agent else AgentLimits()),
+            context=context_of(info, agent, history, new),
         )
         plan = RunPlan(
             interaction_id=interaction_id,

@@ -21,6 +21,8 @@ class ModelInfo:
     provider: str
     context_tokens: int | None = None
     """How many tokens it can read; None where that is not known."""
+    compact_at: float = 0.8
+    """Share of that at which older steps of a conversation are compacted."""
     takes: frozenset[str] = IMAGES | SOUNDS | FILMS | {PDF}
     """MIME types of the pictures, sounds, films and documents that it is given as they are."""
 

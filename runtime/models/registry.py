@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +19,7 @@ from runtime.models.choices import Refusal
 from runtime.models.delivery import Provider, RemoteModel, RetryPolicy, Terms
 from runtime.models.port import Model, ModelInfo
 from runtime.models.script import INLINE, ScriptModel, Scripts
+from runtime.models.windows import window_of
 from runtime.schema.model import Generation
 from runtime.schema.settings import ModelsSettings, ProviderSettings
 
@@ -47,8 +49,6 @@ WIRES: dict[str, Wire] = {
     "anthropic": anthropic_wire,
     "openai_compatible": chat_wire,
 }
-_CONTEXT_TOKENS = {"google": 1_048_576, "openai": 128_000, "anthropic": 200_000}
-"""What models of today have at least."""
 
 
 class ProviderSlot:
@@ -91,7 +91,7 @@ class ProviderSlot:
             id=called,
             target=f"{self._name}/{name}",
             provider=self._name,
-            context_tokens=_CONTEXT_TOKENS.get(self.kind),
+            context_tokens=self._settings.context_tokens or window_of(self.kind, name),
             takes=taken_by(self.kind, name, self._settings),
         )
 
@@ -180,7 +180,12 @@ class Models:
 
     def info(self, name: str) -> ModelInfo:
         """What is known of a model. Raises `ModelNotConfigured`."""
-        return self.resolve(name)[0].info
+        return self._configured(self.resolve(name)[0].info, name)
+
+    def _configured(self, info: ModelInfo, called: str) -> ModelInfo:
+        sizes = self._settings.context_tokens
+        size = sizes.get(called) or sizes.get(info.target) or info.context_tokens
+        return replace(info, context_tokens=size, compact_at=self._settings.compact_at)
 
     def check(self, name: str) -> None:
         """Raises `ModelNotConfigured` when there is no such model."""
@@ -227,8 +232,8 @@ class Models:
             target = self._target(name, name)
             provider, _, model = target.partition("/")
             if provider == SCRIPT:
-                return _script_info(target, name)
-            return self._slots[provider].info(model, name)
+                return self._configured(_script_info(target, name), name)
+            return self._configured(self._slots[provider].info(model, name), name)
         except ModelNotConfigured:
             return None
 
@@ -313,4 +318,6 @@ def _access(kind: str) -> str:
 
 
 def _script_info(target: str, called: str) -> ModelInfo:
-    return ModelInfo(id=called, target=target, provider=SCRIPT)
+    return ModelInfo(
+        id=called, target=target, provider=SCRIPT, context_tokens=window_of(SCRIPT, target)
+    )

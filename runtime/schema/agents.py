@@ -19,6 +19,9 @@ class AgentLimits(Strict):
     timeout_seconds: float = Field(default=3600.0, gt=0, le=86_400)
     max_total_tokens: int | None = Field(default=None, ge=1)
     tool_timeout_seconds: float = Field(default=300.0, gt=0, le=86_400)
+    compact_at: float | None = Field(default=None, ge=0.1, le=0.95)
+    """Share of the model's context at which older steps are compacted; the configured one when
+    None."""
 
 
 class Skill(Strict):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
 from runtime.schema.base import Strict
 
+Tokens = Annotated[int, Field(ge=1000)]
 ProviderKind = Literal["google", "openai", "anthropic", "openai_compatible"]
 
 
@@ -27,6 +28,8 @@ class ProviderSettings(Strict):
     """Whether its models take pictures."""
     audio: bool | None = None
     """Whether its models take sounds; None for what is known of the provider and the model."""
+    context_tokens: int | None = Field(default=None, ge=1000)
+    """How much its models can read; None for what is known of the provider and the model."""
 
 
 class ModelsSettings(Strict):
@@ -37,6 +40,10 @@ class ModelsSettings(Strict):
     providers: dict[str, ProviderSettings] = Field(default_factory=dict[str, ProviderSettings])
     aliases: dict[str, str] = Field(default_factory=dict[str, str])
     """Names that callers use, to `provider/name`; the name `*` catches every other."""
+    context_tokens: dict[str, Tokens] = Field(default_factory=dict[str, int])
+    """How much single models can read, by `provider/name` or alias; wins over their provider's."""
+    compact_at: float = Field(default=0.8, ge=0.1, le=0.95)
+    """Share of a model's context at which older steps of a conversation are compacted."""
 
 
 class ServerSettings(Strict):

@@ -23,6 +23,8 @@ def models_mistakes(document: Document, models: ModelsSettings) -> Iterator[Mist
     problems: dict[Loc, str | None] = {
         ("models", "aliases", name): _alias_problem(name, models) for name in models.aliases
     }
+    for name in models.context_tokens:
+        problems["models", "context_tokens", name] = _problem(name, models)
     problems["models", "default"] = _problem(models.default, models) if models.default else None
     yield from (document.mistake(loc, problem) for loc, problem in problems.items() if problem)
 

@@ -123,11 +123,9 @@ class EventLog:
 
     async def wait_settled(self, interaction_id: str) -> None:
         """Until the interaction has settled or is gone."""
-        while True:
-            with self._settled.listen(interaction_id) as bell:
-                summary = await self._store.interactions.summary(interaction_id)
-                if summary is None or summary.settled_at is not None:
-                    return
+        with self._settled.listen(interaction_id) as bell:
+            summary = await self._store.interactions.summary(interaction_id)
+            if summary is not None and summary.settled_at is None:
                 await bell.wait()
 
 

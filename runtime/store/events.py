@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Select, Text, bindparam, cast, select
+from sqlalchemy import Connection, Text, bindparam, cast, select
 
 from runtime.store import codec
 from runtime.store.database import Database
@@ -60,10 +60,15 @@ _STATE = select(interactions.c.last_seq, interactions.c.settled_at).where(
 )
 
 
-def select_log(interaction_id: str) -> Select[Any]:
-    """Every event of a log, in order."""
-    statement = select(table.c.body).where(table.c.interaction_id == interaction_id)
-    return statement.order_by(table.c.seq)
+_OF_ONE = table.c.interaction_id == bindparam("interaction_id")
+SELECT_LOG = select(table.c.body).where(_OF_ONE).order_by(table.c.seq)
+"""Every event of the log of the interaction `interaction_id`, in order."""
+_SELECT_PAGE = (
+    select(table.c.seq, cast(table.c.body, Text).label("text"))
+    .where(_OF_ONE, table.c.seq > bindparam("after"))
+    .order_by(table.c.seq)
+    .limit(bindparam("limit"))
+)
 
 
 class Events:
@@ -90,28 +95,21 @@ class Events:
 
     async def all(self, interaction_id: str) -> list[Event]:
         """Every event of a log, in order; empty when there is no such log."""
-        statement = select_log(interaction_id)
         return await self._database.read(
-            lambda connection: list(connection.execute(statement).scalars())
+            lambda connection: list(
+                connection.execute(SELECT_LOG, {"interaction_id": interaction_id}).scalars()
+            )
         )
 
 
 def _entries(connection: Connection, interaction_id: str, after: int, limit: int) -> list[Logged]:
     found: list[Logged] = []
     size = 0
-    with connection.execute(_page(interaction_id, after, limit)) as rows:
+    which = {"interaction_id": interaction_id, "after": after, "limit": limit}
+    with connection.execute(_SELECT_PAGE, which) as rows:
         for row in rows:
             found.append(Logged(row.seq, row.text))
             size += len(row.text)
             if size >= PAGE_BYTES:
                 break
     return found
-
-
-def _page(interaction_id: str, after: int, limit: int) -> Any:
-    return (
-        select(table.c.seq, cast(table.c.body, Text).label("text"))
-        .where(table.c.interaction_id == interaction_id, table.c.seq > after)
-        .order_by(table.c.seq)
-        .limit(limit)
-    )

@@ -91,9 +91,10 @@ def summary_of(row: Row[Any]) -> InteractionSummary:
     return InteractionSummary(*row[: len(_SUMMARY)])
 
 
-def select_summary(interaction_id: str) -> Select[Any]:
-    """The row of one interaction, without its bulk."""
-    return select(*_SUMMARY).where(table.c.id == interaction_id)
+_BY_ID = table.c.id == bindparam("id")
+SELECT_SUMMARY = select(*_SUMMARY).where(_BY_ID)
+"""The row of the interaction `id`, without its bulk."""
+_SELECT_RECORD = select(*_SUMMARY, *_BULK).where(_BY_ID)
 
 
 class Interactions:
@@ -104,9 +105,10 @@ class Interactions:
 
     async def get(self, interaction_id: str) -> InteractionRecord | None:
         """All of one interaction."""
-        statement = select(*_SUMMARY, *_BULK).where(table.c.id == interaction_id)
         row = await self._database.read(
-            lambda connection: connection.execute(statement).one_or_none()
+            lambda connection: connection.execute(
+                _SELECT_RECORD, {"id": interaction_id}
+            ).one_or_none()
         )
         if row is None:
             return None
@@ -127,10 +129,9 @@ class Interactions:
 
     async def chain(self, interaction_id: str) -> Chain | None:
         """A stored interaction and its previous ones; None where it is not there."""
-        statement = select_summary(interaction_id)
 
         def find(connection: Connection) -> Chain | None:
-            last = connection.execute(statement).one_or_none()
+            last = connection.execute(SELECT_SUMMARY, {"id": interaction_id}).one_or_none()
             if last is None or not last.store:
                 return None
             rows = connection.execute(_CHAIN, {"last": interaction_id}).all()
@@ -140,9 +141,10 @@ class Interactions:
 
     async def summary(self, interaction_id: str) -> InteractionSummary | None:
         """One interaction without its bulk."""
-        statement = select_summary(interaction_id)
         row = await self._database.read(
-            lambda connection: connection.execute(statement).one_or_none()
+            lambda connection: connection.execute(
+                SELECT_SUMMARY, {"id": interaction_id}
+            ).one_or_none()
         )
         return None if row is None else summary_of(row)
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Select,
     Text,
     Update,
     bindparam,
@@ -29,11 +28,11 @@ from runtime.store import codec, idempotency
 from runtime.store.ballast import Ballast
 from runtime.store.database import Database
 from runtime.store.environments import EnvironmentRecord, insert_environment
-from runtime.store.events import Event, Logged, select_log
+from runtime.store.events import SELECT_LOG, Event, Logged
 from runtime.store.interactions import (
+    SELECT_SUMMARY,
     InteractionRecord,
     InteractionSummary,
-    select_summary,
     summary_of,
 )
 from runtime.store.sessions import Turn, take_turn
@@ -162,10 +161,10 @@ class Journal:
     ) -> list[Logged] | None:
         # All in one transaction: nothing can be appended between the look at the log and its end.
         def end(connection: Connection) -> list[Logged] | None:
-            row = connection.execute(_running(interaction_id)).one_or_none()
+            row = connection.execute(_RUNNING, {"id": interaction_id}).one_or_none()
             if row is None:
                 return None
-            log = list(connection.execute(select_log(interaction_id)).scalars())
+            log = list(connection.execute(SELECT_LOG, {"interaction_id": interaction_id}).scalars())
             summary = summary_of(row)
             settlement = conclude(summary, log)
             steps = settlement.steps if keep_steps else None
@@ -212,10 +211,7 @@ def _begin(connection: Connection, beginning: Beginning) -> None:
         idempotency.insert_claim(connection, beginning.claim, record.summary.id, moment)
 
 
-def _running(interaction_id: str) -> Select[Any]:
-    return (
-        select_summary(interaction_id).where(interactions.c.settled_at.is_(None)).with_for_update()
-    )
+_RUNNING = SELECT_SUMMARY.where(interactions.c.settled_at.is_(None)).with_for_update()
 
 
 def _end(

@@ -21,8 +21,8 @@ from runtime.errors import Conflict, Internal, StorageFull, StorageUnavailable
 from runtime.store import Store
 from runtime.store.ballast import Ballast
 from runtime.store.environments import _by_id
-from runtime.store.events import _page
-from runtime.store.interactions import select_summary
+from runtime.store.events import _SELECT_PAGE
+from runtime.store.interactions import SELECT_SUMMARY
 from runtime.store.tables import metadata
 from tests.unit.store.records import beginning, environment
 from tests.unit.store.test_journal import settlement
@@ -46,7 +46,7 @@ def test_the_schema_and_the_queries_compile_for_postgresql() -> None:
     dialect = postgresql.dialect()
     for table in metadata.sorted_tables:
         assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=dialect))
-    for statement in (select_summary("int_1"), _page("int_1", 0, 10), _by_id("a")):
+    for statement in (SELECT_SUMMARY, _SELECT_PAGE, _by_id("a")):
         assert "SELECT" in str(statement.compile(dialect=dialect))
 
 

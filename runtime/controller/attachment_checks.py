@@ -10,7 +10,7 @@ from typing import Any
 from runtime.errors import InvalidRequest, NotFound
 from runtime.models.port import ModelInfo
 from runtime.schema.inputs import MEDIA_TYPES, media_parts
-from runtime.schema.media import PDF, TELLING, kind_of, newer_format
+from runtime.schema.media import kind_of, newer_format
 
 Json = dict[str, Any]
 MAX_FETCHED = 20
@@ -64,13 +64,10 @@ def decoded(data: str) -> bytes:
     return found
 
 
-def check_bytes(mime_type: str, told: str | None, start: bytes, field: str) -> None:
-    """Whether the beginning of a file is that of a file of its type, where that can be told."""
-    if mime_type == PDF and b"%PDF-" not in start:
-        raise InvalidRequest(f"{field}: is no PDF.")
-    if mime_type in TELLING and told != mime_type:
-        what = f"is of type '{told}'" if told else "is something else"
-        raise InvalidRequest(f"{field}: {what}, but the MIME type is '{mime_type}'.")
+def check_bytes(mime_type: str, told: str | None, field: str) -> None:
+    """Whether what a file's first bytes give away goes with its MIME type."""
+    if told is not None and told != mime_type and kind_of(mime_type) in {"image", kind_of(told)}:
+        raise InvalidRequest(f"{field}: is of type '{told}', but the MIME type is '{mime_type}'.")
 
 
 def not_taken(mime_type: str, kind: str, model: ModelInfo) -> InvalidRequest:

@@ -176,7 +176,7 @@ class AttachmentService:
         if mime_type is None:
             raise InvalidRequest("mime_type: is missing, and the content does not tell it.")
         found = check_type(kind, mime_type, "mime_type")
-        checks.check_bytes(found, told, start, field)
+        checks.check_bytes(found, told, field)
         return _Taken(reference, path, found, size, name)
 
     async def _check_delivery(self, taken: _Taken, kind: str, model: ModelInfo) -> int:

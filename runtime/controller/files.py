@@ -57,7 +57,10 @@ class FileService:
         """The file that a URI means; None for a URI of something else. Raises `NotFound`."""
         if uri.startswith(PREFIX):
             return await self.get(uri)
-        url = urlsplit(uri)
+        try:
+            url = urlsplit(uri)
+        except ValueError:
+            return None
         found = _ADDRESS.fullmatch(url.path)
         if found is None or url.query:
             return None

@@ -36,7 +36,9 @@ class DocumentTexts:
             found: Any = json.loads(await kept.read_text("utf-8"))
             if found["kind"] == kind:
                 return found["text"]
-        _, text = await self._reader.read(kind, path)
+        title, text = await self._reader.read(kind, path)
+        if title.strip() and title.strip() not in text:
+            text = f"# {title.strip()}\n\n{text}"
         made = anyio.Path(path.with_name(f"{path.name}.{new_id('new')}"))
         await made.write_text(json.dumps({"kind": kind, "text": text}), "utf-8")
         await made.rename(kept)

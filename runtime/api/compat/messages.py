@@ -142,10 +142,10 @@ def _part(part: Any, path: str) -> Json:
             return from_url(url, f"{path}.image_url.url")
         case {"type": "input_image" | "image_url", "image_url": str(url)}:
             return from_url(url, f"{path}.image_url")
-        case {"type": "input_file", "file_data": str(data)}:
-            return from_url(data, f"{path}.file_data")
-        case {"type": "file", "file": {"file_data": str(data)}}:
-            return from_url(data, f"{path}.file.file_data")
+        case {"type": "input_file"}:
+            return _file(part, path)
+        case {"type": "file", "file": dict(file)}:
+            return _file(file, f"{path}.file")
         case {"type": "input_audio", "input_audio": {"data": str(data), "format": str(kind)}}:
             return {"type": "audio", "data": data, "mime_type": f"audio/{kind}"}
         case {"type": "image" | "audio" | "video" | "document"}:
@@ -156,12 +156,27 @@ def _part(part: Any, path: str) -> Json:
             raise InvalidRequest(f"{path}: must be an object with a 'type'.")
 
 
-def from_url(url: str, path: str) -> Json:
-    """Content that is carried in a `data:` URL, or that a URI names."""
+def _file(file: Json, path: str) -> Json:
+    match file:
+        case {"file_data": str(data)}:
+            return from_url(data, f"{path}.file_data")
+        case {"file_url": str(url)}:
+            return from_url(url, f"{path}.file_url", kind="document")
+        case {"file_id": str(name)}:
+            return {"type": "document", "uri": f"files/{name.removeprefix('files/')}"}
+        case _:
+            raise InvalidRequest(f"{path}: needs 'file_data', 'file_url' or 'file_id'.")
+
+
+def from_url(url: str, path: str, kind: str = "image") -> Json:
+    """Content that is carried in a `data:` URL, or content of `kind` that a URI names."""
     found = _DATA_URL.fullmatch(url)
+    if found is None and url.startswith(("http://", "https://")):
+        return {"type": kind, "uri": url}
     if found is None:
         raise InvalidRequest(
-            f"{path}: only content sent inline is supported: 'data:image/png;base64,…'."
+            f"{path}: must be a URL that begins with http:// or https://, or one that holds the "
+            "content: 'data:image/png;base64,…'."
         )
     kind = found[1].partition("/")[0]
     kind = kind if kind in {"image", "audio", "video"} else "document"

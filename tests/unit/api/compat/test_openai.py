@@ -265,8 +265,8 @@ def test_errors() -> None:
         ([{"type": "reasoning", "summary": ["a"]}], r"input\[0\]: has a part"),
         ([{"type": "code_interpreter_call", "id": "x", "outputs": [3]}], r"input\[0\]: has a"),
         (
-            [{"role": "user", "content": [{"type": "input_image", "image_url": "http://x"}]}],
-            "only content sent inline",
+            [{"role": "user", "content": [{"type": "input_image", "image_url": "ftp://x"}]}],
+            "begins with http:// or https://",
         ),
     ],
 )

@@ -67,9 +67,11 @@ class Uploads:
     async def _check_free(self, environment_id: str, path: str) -> None:
         try:
             await self._environments.list_files(environment_id, {"path": path, "stat": True})
-        except NotFound:
-            return
-        raise Conflict(f"'{path}' exists already.")
+        except SandlotError as error:
+            if error.code != NotFound.code:
+                raise
+        else:
+            raise Conflict(f"'{path}' exists already.")
 
     async def feed(
         self, upload_id: str, offset: int, chunks: AsyncIterable[bytes], *, last: bool

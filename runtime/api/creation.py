@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from runtime.api.services import Services
 from runtime.api.waiting import while_connected
 from runtime.controller.interactions import Accepted, request_hash
 from runtime.controller.sessions import SessionCall
-from runtime.errors import NotFound
+from runtime.errors import Cancelled, NotFound
 from runtime.schema.events import SETTLED
 
 CLIENT_CLOSED_REQUEST = 499
@@ -40,13 +41,24 @@ async def begin(
 ) -> Begun:
     """Start what `body` asks for, or find what the same call started before.
 
-    `sent` is the body as it arrived. Raises as `InteractionService.create`.
+    `sent` is the body as it arrived, and has been read. Raises as `InteractionService.create`, and
+    `Cancelled` when the caller went away meanwhile.
     """
-    is_keyless_wait = _waits(sent) and key is None
-    fingerprint = _fingerprint(request, sent) if is_keyless_wait else None
-    accepted = await _owed(services, fingerprint) if fingerprint else None
-    if accepted is None:
-        accepted = await services.interactions.create(body, key=key, session=session)
+    create = partial(services.interactions.create, body, key=key, session=session)
+    if key is not None:
+        return Begun(await create(), None)
+    fingerprint = _fingerprint(request, sent)
+    owed = await _owed(services, fingerprint)
+    if owed is not None:
+        return Begun(owed, fingerprint)
+    with services.abandoned.calling(fingerprint, request.is_disconnected) as call:
+        accepted = await create()
+        call.interaction_id = accepted.id
+        is_gone = await request.is_disconnected()
+    if is_gone and not call.is_taken:
+        await _leave(services, fingerprint, accepted)
+    if is_gone or call.is_taken:
+        raise Cancelled("Nobody waits for the answer any more.")
     return Begun(accepted, fingerprint)
 
 
@@ -56,14 +68,26 @@ async def wait_for(request: Request, services: Services, begun: Begun) -> Respon
     if accepted.background:
         return None
     wait = partial(services.interactions.wait, accepted.id, accepted.deadline_seconds)
-    ending = await while_connected(request, wait)
-    if ending != "gone":
-        return None
-    # A stored interaction goes on, another one has no purpose any more.
-    if accepted.store and begun.fingerprint is not None:
-        services.abandoned.leave(begun.fingerprint, accepted.id)
-    await services.interactions.release(accepted)
+    with _waiting(services, begun.fingerprint):
+        ending = await while_connected(request, wait)
+        if ending != "gone":
+            return None
+        await _leave(services, begun.fingerprint, accepted)
     return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+
+def _waiting(services: Services, fingerprint: str | None) -> AbstractContextManager[object]:
+    if fingerprint is None:
+        return nullcontext()
+    # Who waits notices the end, and leaves the interaction: nothing can be taken before that.
+    return services.abandoned.calling(fingerprint, None)
+
+
+async def _leave(services: Services, fingerprint: str | None, accepted: Accepted) -> None:
+    # A stored interaction goes on, another one has no purpose any more.
+    if accepted.store and fingerprint is not None:
+        services.abandoned.leave(fingerprint, accepted.id)
+    await services.interactions.release(accepted)
 
 
 async def view_of(services: Services, accepted: Accepted) -> Json:
@@ -78,7 +102,7 @@ async def answered(services: Services, accepted: Accepted, status: str) -> None:
 
 
 async def _owed(services: Services, fingerprint: str) -> Accepted | None:
-    interaction_id = services.abandoned.take(fingerprint)
+    interaction_id = await services.abandoned.take(fingerprint)
     if interaction_id is None:
         return None
     try:
@@ -87,11 +111,8 @@ async def _owed(services: Services, fingerprint: str) -> Accepted | None:
         return None
 
 
-def _waits(body: Any) -> bool:
-    return isinstance(body, dict) and not body.get("stream") and not body.get("background")
-
-
 def _fingerprint(request: Request, body: Any) -> str:
     """The same for a call and for its repetition by the same SDK with the same key."""
-    parts = [*presented_keys(request), request.headers.get("user-agent", ""), request_hash(body)]
+    agent = request.headers.get("user-agent", "")
+    parts = [*presented_keys(request), agent, request.url.path, request_hash(body)]
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

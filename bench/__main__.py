@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench import browser, calls, cold, files, memory, tour
+from bench import browser, calls, cold, files, memory, prompts, tour
 from bench.document import encode
 from bench.failures import NotMeasured
 from bench.figures import Figure, Missing, Report
@@ -38,6 +38,7 @@ MEASUREMENTS = (
     Measurement(("page",), browser.measure),
     Measurement(("memory",), memory.measure),
     Measurement(("upload", "download", "growth"), files.measure),
+    Measurement(("prompt",), prompts.measure),
     Measurement(("tour",), tour.measure),
 )
 NAMES = tuple(name for one in MEASUREMENTS for name in one.names)

@@ -98,6 +98,12 @@ async def download_file(file_id: str, services: FilesDep) -> Response:
     )
 
 
+@router.get("/files/{_address:path}/files/{file_id}:download", include_in_schema=False)
+async def download_named_by_uri(_address: str, file_id: str, services: FilesDep) -> Response:
+    """The bytes of a file whose whole URI stands for its name, as SDKs have it without TLS."""
+    return await download_file(file_id, services)
+
+
 @router.get(
     "/files/{file_id}",
     response_class=JSONResponse,

@@ -72,7 +72,7 @@ def check_bytes(mime_type: str, told: str | None, field: str) -> None:
 
 def not_taken(mime_type: str, kind: str, model: ModelInfo) -> InvalidRequest:
     """What is said of content that a model lacks the sense for."""
-    taken = sorted(found for found in model.takes if kind_of(found) == kind)
+    taken = sorted(found for found in model.takes or () if kind_of(found) == kind)
     if taken:
         return InvalidRequest(
             f"mime_type: the model '{model.id}' takes no {kind} of type '{mime_type}', only "

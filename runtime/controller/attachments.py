@@ -181,7 +181,7 @@ class AttachmentService:
 
     async def _check_delivery(self, taken: _Taken, kind: str, model: ModelInfo) -> int:
         """How many bytes of it the model is given as they are."""
-        if taken.mime_type in model.takes:
+        if model.is_given(taken.mime_type):
             return taken.size_bytes
         if kind != "document":
             raise checks.not_taken(taken.mime_type, kind, model)

@@ -72,7 +72,7 @@ class MediaDelivery:
             return part
         mime_type = canonical(part.mime_type or "")
         if part.data is not None:
-            is_taken = mime_type in call.model.takes or not mime_type
+            is_taken = call.model.is_given(mime_type) or not mime_type
             return self._counted(part, call, len(part.data) * 3 // 4) if is_taken else _note(part)
         path = self._media.path(part.uri or "")
         if path is None or part.uri not in call.granted:
@@ -83,7 +83,7 @@ class MediaDelivery:
             return _note(part, "the uploaded file has expired or was deleted")
 
     async def _resolved(self, part: Any, mime_type: str, path: Path, call: _Call) -> Content:
-        if mime_type in call.model.takes:
+        if call.model.is_given(mime_type):
             size = (await anyio.Path(path).stat()).st_size
             counted = self._counted(part, call, size)
             if counted is not part:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
-from runtime.schema.media import FILMS, IMAGES, PDF, SOUNDS
+from runtime.schema.media import IMAGES, PDF
 from runtime.schema.model import ModelPart, ModelRequest
 
 
@@ -23,18 +23,22 @@ class ModelInfo:
     """How many tokens it can read; None where that is not known."""
     compact_at: float = 0.8
     """Share of that at which older steps of a conversation are compacted."""
-    takes: frozenset[str] = IMAGES | SOUNDS | FILMS | {PDF}
-    """MIME types of the pictures, sounds, films and documents that it is given as they are."""
+    takes: frozenset[str] | None = None
+    """MIME types of the media that it is given as they are; None for everything there is."""
+
+    def is_given(self, mime_type: str) -> bool:
+        """Whether media of that type go to it as they are."""
+        return self.takes is None or mime_type in self.takes
 
     @property
     def vision(self) -> bool:
         """Whether it is given pictures; without, it is told that one was left out."""
-        return not self.takes.isdisjoint(IMAGES)
+        return any(self.is_given(mime_type) for mime_type in IMAGES)
 
     @property
     def documents(self) -> bool:
         """Whether it is given PDFs as they are; without, their text."""
-        return PDF in self.takes
+        return self.is_given(PDF)
 
 
 class Model(Protocol):

@@ -100,6 +100,7 @@ async def test_a_file_is_uploaded_looked_at_listed_downloaded_and_deleted(
     assert [file.name for file in await call(lambda: list(client.files.list()))] == [made.name]
     assert await call(lambda: client.files.download(file=made)) == b"# Notes\n"
     assert await call(lambda: client.files.download(file=made.name or "")) == b"# Notes\n"
+    assert await call(lambda: client.files.download(file=made.uri or "")) == b"# Notes\n"
     await call(lambda: client.files.delete(name=made.name or ""))
     with pytest.raises(errors.ClientError) as caught:
         await call(lambda: client.files.get(name=made.name or ""))

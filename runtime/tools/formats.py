@@ -10,6 +10,7 @@ import csv
 import io
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 MAX_PAGES = 300
@@ -204,8 +205,9 @@ def read_xlsx(data: bytes, _: str) -> tuple[str, Iterable[str]]:
     def pieces() -> Iterator[str]:
         for sheet, written in zip(values.worksheets, formulas.worksheets, strict=True):
             yield f"## Sheet {sheet.title}\n"
-            yield from _table(_sheet_rows(sheet, written))
-            if (sheet.max_row or 0) > MAX_ROWS:
+            rows = _sheet_rows(sheet, written)
+            yield from _table(islice(rows, MAX_ROWS))
+            if next(rows, None) is not None:
                 yield f"[Rows below {MAX_ROWS} were left out.]"
             yield ""
 
@@ -214,7 +216,7 @@ def read_xlsx(data: bytes, _: str) -> tuple[str, Iterable[str]]:
 
 def _sheet_rows(sheet: Any, written: Any) -> Iterator[list[Any]]:
     """The values; a formula where the file does not say what came of it."""
-    rows = (one.iter_rows(values_only=True, max_row=MAX_ROWS) for one in (sheet, written))
+    rows = (one.iter_rows(values_only=True, max_row=MAX_ROWS + 1) for one in (sheet, written))
     for values, formulas in zip(*rows, strict=True):
         pairs = zip(values, formulas, strict=True)
         yield [formula if value is None else value for value, formula in pairs]

@@ -84,13 +84,19 @@ def cut_plan(history: Sequence[Step]) -> Compaction | None:
 
 
 def shortened(history: Sequence[Step], room_tokens: float, scale: float) -> list[Step]:
-    """The history with its results cut until it fits, for a request for a summary."""
+    """The history so that it fits, for a request for a summary.
+
+    Results are cut first; when that is not enough, the oldest turns are left out.
+    """
     made = list(history)
     for characters in (8000, 2000, 500, 0):
         if sum(step_tokens(step) for step in made) * scale <= room_tokens:
-            break
+            return made
         made = [cut(step, characters) for step in history]
-    return made
+    weights = [step_tokens(step) * scale for step in made]
+    starts = _turn_starts(made)
+    fitting = (start for start in starts if sum(weights[start:]) <= room_tokens)
+    return made[next(fitting, starts[-1] if starts else 0) :]
 
 
 def _has_effect(history: Sequence[Step], plan: Compaction) -> bool:

@@ -55,7 +55,7 @@ class Compactor:
         """A shorter history, and what making it used; None when it cannot be made shorter.
 
         `request` is the call that is due, `before` the usage so far. `refused` says that the
-        provider took the conversation no more: then it does not take it for a summary either.
+        provider took the conversation no more.
         """
         if refused:
             self._meter.refused()
@@ -64,7 +64,9 @@ class Compactor:
         plan = summary_plan(history, self._meter.room_tokens, scale)
         text = ""
         if plan is not None:
-            text, spent = await self._summary(request, history, scale, shorten=refused)
+            # What does not fit for the call that is due does not fit for a summary either.
+            shorten = self._meter.is_over
+            text, spent = await self._summary(request, history, scale, shorten=shorten)
         if plan is None or not text:
             plan, text = cut_plan(history), CUT_TEXT
         if plan is None:

@@ -32,6 +32,11 @@ class ContextMeter:
         return self._most * self._compact_at
 
     @property
+    def is_over(self) -> bool:
+        """Whether the conversation takes more than the model can read at all."""
+        return self.used_tokens >= self._most
+
+    @property
     def used_tokens(self) -> int:
         """What the conversation takes now."""
         return (self._known or 0) + sum(step_tokens(step) for step in self._since)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from runtime.errors import ContextExceeded, ModelUnavailable
-from runtime.loop.compaction import SUMMARY_REQUEST, cut_plan, summary_plan
+from runtime.loop.compaction import SUMMARY_REQUEST, cut_plan, shortened, summary_plan
 from runtime.loop.run import Run
 from runtime.models.transcript import UserTurn, transcript
 from runtime.schema.compaction import compacted, compaction_of, note_of
@@ -23,6 +23,7 @@ from runtime.schema.steps import (
     as_result,
     text_result,
 )
+from runtime.schema.tokens import step_tokens
 from runtime.schema.usage import Usage
 from tests.unit.loop.doubles import FunctionToolbox, KeptEvents, PlayedModel
 
@@ -202,6 +203,29 @@ async def test_the_count_of_an_earlier_interaction_counts() -> None:
     await ran.execute()
     assert [request.purpose for request in ran.model.requests] == ["summary", "turn"]
     assert ran.model.requests[1].history[-1] == said(TASK)
+
+
+def test_a_request_for_a_summary_is_made_to_fit() -> None:
+    history = [said("a" * 4000), *called(1, "y" * 8000), said("b" * 4000), *called(2), said(TASK)]
+    assert shortened(history, 100_000, 1.0) == history
+    cut_only = shortened(history, 3000, 1.0)
+    assert len(cut_only) == len(history) and len(str(cut_only)) < len(str(history))
+    kinds = [step.type for step in shortened(history, 500, 1.0)]
+    assert kinds == ["function_call", "function_result", "user_input"]
+    assert shortened(history, 1, 1.0) == [said(TASK)]
+
+
+async def test_a_smaller_model_takes_over_a_long_conversation() -> None:
+    history = [step for n in range(20) for step in [said(f"{n} " + "w" * 2000), *called(n)]]
+    ran = Ran(writes("S"), writes("done"), window=2000, history=[*history, said(TASK)])
+    used = ContextSpec(window_tokens=2000, used_tokens=12_000)
+    ran.spec = ran.spec.model_copy(update={"context": used})
+    outcome = await ran.execute()
+    assert outcome.status == "completed"
+    summary, turn = ran.model.requests
+    assert sum(step_tokens(step) for step in summary.history[:-1]) <= 2000
+    assert sum(step_tokens(step) for step in turn.history) <= 2000
+    assert turn.history[-1] == said(TASK)
 
 
 def test_what_a_summary_keeps() -> None:

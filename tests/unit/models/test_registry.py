@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from runtime.errors import ModelNotConfigured
 from runtime.models.registry import Models
+from runtime.schema.model import Generation
 from runtime.schema.settings import ModelsSettings, ProviderSettings
 
 KEY = ProviderSettings(api_key=SecretStr("k"))
@@ -71,6 +72,46 @@ def test_what_is_known_of_a_model(full: Models) -> None:
     assert google.context_tokens == 1_048_576
     assert (local.provider, local.vision, local.documents) == ("local", False, False)
     assert local.context_tokens is None
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens"),
+    [
+        ("google/gemma-3-27b-it", 131_072),
+        ("openai/gpt-4.1-mini", 1_047_576),
+        ("openai/gpt-5.6", 272_000),
+        ("openai/gpt-4", 8192),
+        ("openai/gpt-4o", 128_000),
+        ("anthropic/claude-opus-5", 200_000),
+        ("local/qwen3", None),
+        ("small/qwen3", 8000),
+        ("small/big", 50_000),
+        ("huge", 9_000_000),
+        ("script/inline", 1_000_000),
+    ],
+)
+def test_how_much_a_model_reads(name: str, tokens: int | None) -> None:
+    known = models(
+        providers={
+            **{kind: KEY for kind in ("google", "openai", "anthropic")},
+            "local": LOCAL,
+            "small": LOCAL.model_copy(update={"context_tokens": 8000}),
+        },
+        aliases={"huge": "google/gemini-3.8-flash"},
+        context_tokens={"small/big": 50_000, "huge": 9_000_000},
+        compact_at=0.5,
+    )
+    found = known.info(name)
+    assert (found.context_tokens, found.compact_at) == (tokens, 0.5)
+
+
+def test_what_a_model_does_not_take(full: Models) -> None:
+    seeded = Generation(seed=1)
+    assert full.unsupported("fast", seeded) is None
+    assert full.unsupported("local/x", seeded) is None
+    assert full.unsupported("demo", seeded) is None
+    field, sentence = full.unsupported("openai/gpt-5.6", seeded) or ("", "")
+    assert field == "seed" and "openai/gpt-5.6" in sentence
 
 
 def test_the_models_that_have_names(full: Models) -> None:

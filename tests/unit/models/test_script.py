@@ -10,7 +10,7 @@ from runtime.errors import ModelNotConfigured, ModelRefused, ScriptMismatch
 from runtime.models.port import ModelInfo
 from runtime.models.script import ScriptModel, Scripts
 from runtime.models.script_play import filled_in, pieces
-from runtime.schema.content import ImageContent
+from runtime.schema.content import ImageContent, TextContent
 from runtime.schema.model import (
     CallArguments,
     CallStart,
@@ -19,7 +19,7 @@ from runtime.schema.model import (
     ModelRequest,
     TextPart,
 )
-from runtime.schema.steps import Step
+from runtime.schema.steps import STEP, CorrectionStep, Step
 from tests.unit.models.stories import ask, call, result, said, told, user
 
 pytestmark = pytest.mark.anyio
@@ -106,6 +106,42 @@ async def test_the_callers_own_result_goes_on_where_the_script_was() -> None:
     history += [call("c2", "view_file"), result("c2", {"rows": 3})]
 
     assert told(await answer(ask(*history))) == ["say:that was it", "done:stop"]
+
+
+@pytest.mark.parametrize("word", ["continue", " Continue\n"])
+async def test_continue_goes_on_where_the_script_was(word: str) -> None:
+    history = [user(THREE_BLOCKS), call("1"), result("1"), user(word)]
+    assert await run(history, [gives("there")]) == [
+        'view_file({"AbsolutePath": "/x"})',
+        "done:calls",
+        "say:that was it",
+        "done:stop",
+    ]
+
+
+async def test_calls_that_a_compaction_took_away_count() -> None:
+    gone = {"kind": "summary", "kept_steps": 0, "kept_inputs": [0], "calls": 1}
+    history = [user(THREE_BLOCKS), STEP.validate_python({"type": "thought", "compaction": gone})]
+    assert (await run(history, [gives("there")]))[0] == 'view_file({"AbsolutePath": "/x"})'
+
+
+async def test_an_answer_that_is_sent_back_is_followed_by_the_next() -> None:
+    prompt = "```bash\nls\n```\n```answer\none\n```\n```think\nhm\n```\n```answer\ntwo\n```"
+    history = [user(prompt), call("1"), result("1")]
+    heard: list[str] = []
+    for _ in range(3):
+        heard.append(" ".join(told(await answer(ask(*history)))))
+        history += [said("?"), CorrectionStep(content=[TextContent(text="no")])]
+    assert heard == [
+        "say:one done:stop",
+        "think:hm say:two done:stop",
+        "think:hm say:two done:stop",
+    ]
+
+
+async def test_a_summary_is_told_apart_from_a_turn() -> None:
+    parts = await answer(ask(user(THREE_BLOCKS), call("1"), result("1"), purpose="summary"))
+    assert told(parts)[0].startswith("say:# Task") and "1 of its calls" in told(parts)[0]
 
 
 async def test_long_text_comes_in_many_pieces_but_not_too_many() -> None:

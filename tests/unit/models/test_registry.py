@@ -93,7 +93,7 @@ def test_what_is_known_of_a_model(full: Models) -> None:
 def test_how_much_a_model_reads(name: str, tokens: int | None) -> None:
     known = models(
         providers={
-            **{kind: KEY for kind in ("google", "openai", "anthropic")},
+            **dict.fromkeys(("google", "openai", "anthropic"), KEY),
             "local": LOCAL,
             "small": LOCAL.model_copy(update={"context_tokens": 8000}),
         },

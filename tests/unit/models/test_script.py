@@ -112,7 +112,7 @@ async def test_the_callers_own_result_goes_on_where_the_script_was() -> None:
 async def test_continue_goes_on_where_the_script_was(word: str) -> None:
     history = [user(THREE_BLOCKS), call("1"), result("1"), user(word)]
     assert await run(history, [gives("there")]) == [
-        'view_file({"AbsolutePath": "/x"})',
+        'call:view_file({"AbsolutePath": "/x"})',
         "done:calls",
         "say:that was it",
         "done:stop",
@@ -122,7 +122,7 @@ async def test_continue_goes_on_where_the_script_was(word: str) -> None:
 async def test_calls_that_a_compaction_took_away_count() -> None:
     gone = {"kind": "summary", "kept_steps": 0, "kept_inputs": [0], "calls": 1}
     history = [user(THREE_BLOCKS), STEP.validate_python({"type": "thought", "compaction": gone})]
-    assert (await run(history, [gives("there")]))[0] == 'view_file({"AbsolutePath": "/x"})'
+    assert (await run(history, [gives("there")]))[0] == 'call:view_file({"AbsolutePath": "/x"})'
 
 
 async def test_an_answer_that_is_sent_back_is_followed_by_the_next() -> None:

@@ -20,6 +20,7 @@ from runtime.client.records import (
     Model,
     Operation,
     StreamEvent,
+    UploadedFile,
 )
 from runtime.client.stream import EventStream
 
@@ -36,4 +37,5 @@ __all__ = [
     "Operation",
     "StreamEvent",
     "UnexpectedAnswer",
+    "UploadedFile",
 ]

@@ -12,6 +12,7 @@ from runtime.client.environments import AsyncEnvironments
 from runtime.client.faults import ControllerUnreachable
 from runtime.client.interactions import AsyncAgents, AsyncInteractions, AsyncModels
 from runtime.client.transport import Transport
+from runtime.client.uploads import AsyncUploads
 from runtime.errors import SandlotError
 
 
@@ -26,6 +27,7 @@ class AsyncClient:
         self.agents = AsyncAgents(self._transport)
         self.models = AsyncModels(self._transport)
         self.environments = AsyncEnvironments(self._transport)
+        self.files = AsyncUploads(self._transport)
 
     @classmethod
     def discover(

@@ -20,6 +20,7 @@ from runtime.client.interactions import AsyncAgents, AsyncInteractions, AsyncMod
 from runtime.client.records import Interaction, StreamEvent
 from runtime.client.requests import CreateParams
 from runtime.client.stream import EventStream
+from runtime.client.uploads import AsyncUploads
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -175,6 +176,16 @@ class Environments(_Resource[AsyncEnvironments]):
     delete = _blocking(AsyncEnvironments.delete)
 
 
+class Uploads(_Resource[AsyncUploads]):
+    """Files that content can name by their `uri`."""
+
+    upload = _blocking(AsyncUploads.upload)
+    get = _blocking(AsyncUploads.get)
+    list = _blocking(AsyncUploads.list)
+    read = _blocking(AsyncUploads.read)
+    delete = _blocking(AsyncUploads.delete)
+
+
 class Client:
     """Speaks to one controller; without an address, to the one that is running here.
 
@@ -191,6 +202,7 @@ class Client:
         self.agents = Agents(self._client.agents, self._portal)
         self.models = Models(self._client.models, self._portal)
         self.environments = Environments(self._client.environments, self._portal)
+        self.files = Uploads(self._client.files, self._portal)
 
     @classmethod
     def discover(

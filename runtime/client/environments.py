@@ -91,7 +91,7 @@ class AsyncFiles:
             "PUT",
             "/upload" + _file(environment, path),
             query={"overwrite": overwrite or None, "extract": extract or None},
-            content=_body(source),
+            content=body_of(source),
             headers={"content-type": "application/octet-stream"},
             read_seconds=None,
         ) as response:
@@ -143,7 +143,8 @@ async def _joined(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield b"".join(waiting)
 
 
-async def _body(source: Source) -> AsyncIterator[bytes]:
+async def body_of(source: Source) -> AsyncIterator[bytes]:
+    """The bytes of an upload, in pieces."""
     pieces = _pieces(source)
     while chunk := await anyio.to_thread.run_sync(next, pieces, b""):
         yield chunk

@@ -119,6 +119,17 @@ class Environment(Open):
     size_bytes: int | None = None
 
 
+class UploadedFile(Open):
+    """An uploaded file; its `uri` stands for it in content."""
+
+    name: str
+    uri: str
+    mime_type: str = Field(alias="mimeType")
+    size_bytes: int = Field(alias="sizeBytes")
+    display_name: str | None = Field(default=None, alias="displayName")
+    expiration_time: str = Field(alias="expirationTime")
+
+
 class EnvironmentFile(Open):
     """A file or folder of an environment; `path` starts at its root, without a slash."""
 

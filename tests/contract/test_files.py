@@ -16,6 +16,8 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
+from runtime.client import AsyncClient
+from runtime.errors import InvalidRequest, NotFound
 from runtime.schema.settings import FilesSettings, Settings
 from tests.support.local_controller import KEY, LocalController, local_controller
 
@@ -309,3 +311,21 @@ async def test_files_expire_and_are_swept(tmp_path: Path) -> None:
 
             await until(is_empty)
             tasks.cancel_scope.cancel()
+
+
+async def test_our_own_client(api: LocalController, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"a,b")
+    async with AsyncClient(api.url, KEY) as client:
+        made = await client.files.upload(path)
+        assert (made.mime_type, made.size_bytes, made.display_name) == ("text/csv", 3, "a.csv")
+        other = await client.files.upload(b"x", mime_type="text/plain", name="mine")
+        assert other.name == "files/mine"
+        assert await client.files.list() == [other, made]
+        assert await client.files.get(made.name) == made
+        assert await client.files.read(made.name) == b"a,b"
+        await client.files.delete("mine")
+        with pytest.raises(NotFound):
+            await client.files.get("mine")
+        with pytest.raises(InvalidRequest, match="mime_type"):
+            await client.files.upload(b"x")

@@ -6,7 +6,7 @@ import re
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
 
 from runtime.api.bodies import read_json
@@ -14,6 +14,7 @@ from runtime.api.compat.answers import Call, read_call
 from runtime.api.compat.schemas import GuideAnswer, GuideInteraction
 from runtime.api.creation import answered, begin, view_of, wait_for
 from runtime.api.faults import documented
+from runtime.api.look import LOOK_PARAMETERS, read_look
 from runtime.api.schemas import EVENTS, json_body
 from runtime.api.services import Services, ServicesDep, services_of
 from runtime.api.stream import NATIVE, EventStream, stored_blocks
@@ -71,22 +72,19 @@ async def create_interaction(
     "/interactions/{interaction_id}",
     response_class=JSONResponse,
     responses={200: _STREAM, **documented(400, 404)},
+    openapi_extra=LOOK_PARAMETERS,
 )
-async def get_interaction(
-    request: Request,
-    interaction_id: str,
-    include_input: bool = False,
-    stream: bool = False,
-    last_event_id: Annotated[str | None, Query()] = None,
-    last_event_id_header: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
-) -> Response:
+async def get_interaction(request: Request, interaction_id: str) -> Response:
     """An interaction as it is now; with `stream` its events from the start, or after an id."""
     # Asked for directly: what FastAPI does for a dependency costs more than the answer.
     services = services_of(request)
-    if not stream:
-        body = await services.interactions.rendered(interaction_id, include_input=include_input)
+    look = read_look(request)
+    if not look.stream:
+        body = await services.interactions.rendered(
+            interaction_id, include_input=look.include_input
+        )
         return Response(body, media_type="application/json")
-    after = await _resume_point(services, interaction_id, last_event_id or last_event_id_header)
+    after = await _resume_point(services, interaction_id, look.last_event_id)
     blocks = stored_blocks(services.interactions.log.follow_stored(interaction_id, after))
     return EventStream(blocks, services.draining)
 

@@ -13,6 +13,7 @@ SandlotError
 ├── LimitExceeded             (a run's own limit: step, time or token)
 ├── Cancelled                 (asked for by the caller)
 ├── ToolFault                 (goes back to the model as a result)
+├── ToolServerFault           502 tool_server_failed
 ├── ModelFault                502 model_error
 │   ├── ModelNotConfigured    400 model_not_configured
 │   ├── ModelRefused          400 model_rejected_request
@@ -134,6 +135,13 @@ class ToolFault(SandlotError):
     """A tool could not do what it was asked to."""
 
     code = "tool_error"
+
+
+class ToolServerFault(SandlotError):
+    """A server whose tools a run was to have does not offer them."""
+
+    code = "tool_server_failed"
+    http_status = 502
 
 
 class ModelFault(SandlotError):

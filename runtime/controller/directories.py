@@ -55,8 +55,9 @@ class ToolOffers(Protocol):
     ) -> list[FunctionDeclaration] | None:
         """What a tool, in its wire form, lets a model call; None where it is not configured.
 
-        Only what was offered to an interaction can be called for it. Raises `InvalidRequest` when
-        the tool cannot be reached as asked.
+        Only what was offered to an interaction can be called for it. What a server offers is asked
+        meanwhile, and known to `RelayedTools.listed`. Raises `InvalidRequest` when the tool cannot
+        be had as asked.
         """
         ...
 

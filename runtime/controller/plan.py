@@ -8,6 +8,7 @@ from pydantic import Field
 
 from runtime.schema.agents import DataSource, Skill
 from runtime.schema.base import Strict
+from runtime.schema.interactions import ToolChoiceConfig
 from runtime.schema.protocol import RunSpec
 
 
@@ -30,6 +31,14 @@ class EnvironmentPlan(Strict):
     files: list[InlineFile] = Field(default_factory=list[InlineFile])
 
 
+class AwaitedServers(Strict):
+    """What the tools of a run depend on before its MCP servers have said what they offer."""
+
+    names: list[str]
+    tool_choice: str | ToolChoiceConfig | None = None
+    """As it was asked for."""
+
+
 class RunPlan(Strict):
     """One interaction, resolved."""
 
@@ -37,6 +46,8 @@ class RunPlan(Strict):
     spec: RunSpec
     environment: EnvironmentPlan | None = None
     """None: no tool of the run needs a sandbox, so the loop runs in the controller."""
+    awaited: AwaitedServers | None = None
+    """Servers whose tools `spec` does not have yet."""
 
 
 class Runs(Protocol):

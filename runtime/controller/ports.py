@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Set
 from typing import Any, Protocol
 
 from runtime.errors import ToolFault
 from runtime.models.port import ModelInfo
-from runtime.schema.model import ModelPart, ModelRequest
+from runtime.schema.model import FunctionDeclaration, ModelPart, ModelRequest
 from runtime.schema.protocol import Fault
 from runtime.schema.steps import ToolResult
 from runtime.schema.usage import Usage
@@ -77,6 +77,13 @@ class NoDelivery:
 class RelayedTools(Protocol):
     """Tools that the controller runs."""
 
+    async def listed(self, interaction_id: str, taken: Set[str]) -> list[FunctionDeclaration]:
+        """What the servers of an interaction offer, once they have said it.
+
+        No name is one of `taken`. Raises `ToolServerFault` and `InvalidRequest`.
+        """
+        ...
+
     async def call(self, interaction_id: str, name: str, arguments: dict[str, Any]) -> ToolResult:
         """Run one. Raises `ToolFault`."""
         ...
@@ -88,6 +95,10 @@ class RelayedTools(Protocol):
 
 class NoRelayedTools:
     """No tool is run by the controller."""
+
+    async def listed(self, interaction_id: str, taken: Set[str]) -> list[FunctionDeclaration]:
+        """Nothing."""
+        return []
 
     async def call(self, interaction_id: str, name: str, arguments: dict[str, Any]) -> ToolResult:
         """Refuse."""

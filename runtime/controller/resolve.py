@@ -15,13 +15,13 @@ from runtime.controller.directories import AgentDirectory, ModelCatalog, ToolOff
 from runtime.controller.formats import response_schema
 from runtime.controller.history import Histories, History, check_results
 from runtime.controller.placement import Placement, existing, fresh, named_environment
-from runtime.controller.plan import RunPlan
+from runtime.controller.plan import AwaitedServers, RunPlan
 from runtime.controller.refusals import check_request
+from runtime.controller.tool_choice import choice_of
 from runtime.controller.toolset import Toolset, agent_tools, model_tools
 from runtime.errors import InvalidRequest, ModelNotConfigured
 from runtime.schema.agents import AgentLimits, AgentSpec
 from runtime.schema.compaction import compacted
-from runtime.schema.faults import did_you_mean
 from runtime.schema.inputs import input_steps
 from runtime.schema.interactions import (
     CreateInteraction,
@@ -29,7 +29,7 @@ from runtime.schema.interactions import (
     GenerationConfig,
     ToolChoiceConfig,
 )
-from runtime.schema.model import Generation, ToolChoice
+from runtime.schema.model import Generation
 from runtime.schema.protocol import RunLimits, RunSpec
 from runtime.schema.steps import FunctionResultStep, Step
 from runtime.store import Store
@@ -94,12 +94,14 @@ class Resolver:
         generation = self._generation(request.generation_config, agent, model)
         schema = await response_schema(request)
         history = await self._histories.load(request.previous_interaction_id)
-        check_results(history.steps, input_steps(request.input))
+        new = check_results(history.steps, input_steps(request.input))
         info = self._models.info(model)
         said = await self._attachments.take(interaction_id, request.input, info)
-        new = check_results(history.steps, input_steps(said))
+        if said is not request.input:
+            new = check_results(history.steps, input_steps(said))
         tools = await self._tools(request, agent, interaction_id)
         placement = await self._place(request, agent, tools, history, new, moment)
+        asked = request.generation_config.tool_choice if request.generation_config else None
         spec = RunSpec(
             run_id=interaction_id,
             model=model,
@@ -108,7 +110,7 @@ class Resolver:
             sandbox_tools=tools.sandbox,
             relayed_tools=tools.relayed,
             client_functions=tools.functions,
-            tool_choice=_tool_choice(request.generation_config, tools),
+            tool_choice=choice_of(asked, tools),
             generation=generation,
             response_schema=schema,
             limits=_limits(request, agent.limits if agent else AgentLimits()),
@@ -118,6 +120,7 @@ class Resolver:
             interaction_id=interaction_id,
             spec=spec,
             environment=placement.plan if placement else None,
+            awaited=_awaited(tools, asked),
         )
         named = agent_name(request.agent) if request.agent else None
         return Resolved(plan, said, named, placement)
@@ -219,6 +222,10 @@ def _limits(request: CreateInteraction, own: AgentLimits) -> RunLimits:
     )
 
 
+def _awaited(tools: Toolset, asked: str | ToolChoiceConfig | None) -> AwaitedServers | None:
+    return AwaitedServers(names=tools.servers, tool_choice=asked) if tools.servers else None
+
+
 def _generation(config: GenerationConfig | None) -> Generation:
     if config is None:
         return Generation()
@@ -234,30 +241,3 @@ def _generation(config: GenerationConfig | None) -> Generation:
         thinking_level=config.thinking_level,
         thinking_summaries=config.thinking_summaries,
     )
-
-
-def _tool_choice(config: GenerationConfig | None, tools: Toolset) -> ToolChoice:
-    asked = config.tool_choice if config else None
-    if asked is None:
-        return ToolChoice()
-    path = "generation_config.tool_choice"
-    choice = ToolChoice(mode=asked) if isinstance(asked, str) else _allowed(asked, tools, path)
-    if choice.mode == "any" and not (tools.names if choice.names is None else choice.names):
-        raise InvalidRequest(f"{path}: 'any' needs a tool that can be called; there is none.")
-    return choice
-
-
-def _allowed(asked: ToolChoiceConfig, tools: Toolset, path: str) -> ToolChoice:
-    allowed = asked.allowed_tools
-    if allowed.tools is None:
-        return ToolChoice(mode=allowed.mode)
-    names: list[str] = []
-    for name in allowed.tools:
-        meant = tools.meant_by(name)
-        if not meant:
-            raise InvalidRequest(
-                f"{path}.allowed_tools.tools: there is no tool '{name[:80]}' in this call."
-                f"{did_you_mean(name, tools.names)}"
-            )
-        names += meant
-    return ToolChoice(mode=allowed.mode, names=list(dict.fromkeys(names)))

@@ -16,7 +16,8 @@ from runtime.controller.plan import RunPlan
 from runtime.controller.ports import Delivery, Journal, ModelDirectory, RelayedTools
 from runtime.controller.sandbox_run import SandboxRun
 from runtime.controller.sandboxes import LiveSandbox, Sandboxes
-from runtime.errors import SandboxLost, SandlotError
+from runtime.controller.tool_choice import with_listed
+from runtime.errors import Internal, SandboxLost, SandlotError
 from runtime.schema.protocol import Fault, RunOutcome
 from runtime.schema.usage import Usage
 
@@ -104,19 +105,40 @@ class Runner:
                 await self._relayed.release(plan.interaction_id)
 
     async def _run_here(self, plan: RunPlan, active: Active) -> None:
-        run = LocalRun(plan, self._journal, self._models, self._relayed, self._delivery)
-        outcome = None
+        run, outcome = None, None
         with active.scope:
-            outcome = await self._guarded(run)
-        await self._settle(plan, active, outcome, run.usage)
+            try:
+                ready = await self._ready(plan)
+                run = LocalRun(ready, self._journal, self._models, self._relayed, self._delivery)
+                outcome = await self._guarded(run)
+            except SandlotError as error:
+                outcome = _failed(error)
+        await self._settle(plan, active, outcome, run.usage if run else Usage())
+
+    async def _ready(self, plan: RunPlan) -> RunPlan:
+        """The plan with the tools of its servers. Raises `ToolServerFault`, `InvalidRequest`."""
+        if plan.awaited is None:
+            return plan
+        spec = plan.spec
+        taken = {tool.name for tool in [*spec.client_functions, *spec.relayed_tools]}
+        try:
+            listed = await self._relayed.listed(plan.interaction_id, taken | {*spec.sandbox_tools})
+            return with_listed(plan, listed)
+        except SandlotError:
+            raise
+        except Exception as error:
+            log.exception("what servers offer could not be read", interaction=plan.interaction_id)
+            raise Internal() from error
 
     async def _run_in_sandbox(self, plan: RunPlan, active: Active, lock: anyio.Lock) -> None:
         run, sandbox, outcome = None, None, None
         with active.scope:
             try:
                 async with lock, self._use(plan) as sandbox:
+                    # Servers were asked when the interaction was created: in the meantime.
+                    ready = await self._ready(plan)
                     run = SandboxRun(
-                        plan, sandbox, self._journal, self._models, self._relayed, self._delivery
+                        ready, sandbox, self._journal, self._models, self._relayed, self._delivery
                     )
                     try:
                         outcome = await self._in_time(run, plan, sandbox)

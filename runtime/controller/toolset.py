@@ -39,6 +39,8 @@ class Toolset:
     sandbox: list[str] = field(default_factory=list[str])
     functions: list[FunctionDeclaration] = field(default_factory=list[FunctionDeclaration])
     relayed: list[FunctionDeclaration] = field(default_factory=list[FunctionDeclaration])
+    servers: list[str] = field(default_factory=list[str])
+    """MCP servers that have not said yet what they offer."""
 
     @property
     def names(self) -> list[str]:
@@ -55,6 +57,16 @@ class Toolset:
             return [name]
         group = [tool for tool in self.sandbox if tool in TOOL_GROUPS.get(name, [])]
         return group or [tool.name for tool in self.relayed if tool.name.startswith(f"{name}__")]
+
+    def is_awaited(self, name: str) -> bool:
+        """Whether a server may still offer what a caller calls `name`, a tool or all of its."""
+        return any(f"{name}__".startswith(f"{server}__") for server in self.servers)
+
+    def add(self, wire: dict[str, Any], offered: list[FunctionDeclaration]) -> None:
+        """Take over what was offered for a tool."""
+        self.relayed += offered
+        if wire.get("type") == "mcp_server":
+            self.servers.append(str(wire.get("name")))
 
 
 async def agent_tools(agent: AgentSpec, asked: list[Tool] | None, offer: Offer) -> Toolset:
@@ -73,7 +85,8 @@ async def agent_tools(agent: AgentSpec, asked: list[Tool] | None, offer: Offer) 
                 f"The agent '{agent.id}' has a tool of type '{tool.get('type')}', which is not "
                 "supported yet."
             )
-        tools.relayed += offered or []
+        if offered is not None:
+            tools.add(tool, offered)
     return _checked(tools)
 
 
@@ -95,7 +108,7 @@ async def _asked(asked: list[Tool], files: list[str], offer: Offer) -> Toolset:
                 tools.functions.append(_declaration(tool, f"tools[{index}]"))
             case _:
                 wire = tool.model_dump(exclude_none=True)
-                tools.relayed += await _offered(wire, f"tools[{index}]", offer)
+                tools.add(wire, await _offered(wire, f"tools[{index}]", offer))
     # In the order of the schema, so that prompts do not change with the order of a request.
     tools.sandbox = [name for name in SANDBOX_TOOLS if name in tools.sandbox]
     return _checked(tools)
@@ -137,4 +150,7 @@ def _checked(tools: Toolset) -> Toolset:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InvalidRequest(f"tools: there are two tools with the name '{twice}'.")
+    twice = next((name for name in tools.servers if tools.servers.count(name) > 1), None)
+    if twice is not None:
+        raise InvalidRequest(f"tools: there are two MCP servers with the name '{twice}'.")
     return tools

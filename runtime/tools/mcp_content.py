@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
 from collections.abc import Iterable
 from typing import Any
 
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
 from mcp_types import (
     BlobResourceContents,
     CallToolResult,
@@ -30,6 +33,7 @@ MAX_TEXT = 200_000
 MAX_PICTURE = 8 * 1024 * 1024
 """Base64 characters of one picture."""
 MAX_PARTS = 100
+_TEXTS = {"application/json", "application/xml", "application/yaml"}
 MAX_NAME = 64
 """What every provider of models takes."""
 
@@ -54,12 +58,23 @@ def declaration(server: str, tool: Tool, taken: set[str], secrets: Secrets) -> F
     """A tool as a model sees it; its name is none of `taken`."""
     schema = json.loads(secrets.hide(json.dumps(tool.input_schema)))
     parameters = {key: value for key, value in schema.items() if key != "$schema"}
+    if not _is_schema({**parameters, "type": "object"}):
+        # Providers refuse a whole call for one such tool; without a schema it can still be called.
+        parameters = {}
     description = tool.description or tool.title or ""
     return FunctionDeclaration(
         name=_name(server, tool.name, taken),
         description=secrets.hide(description)[:MAX_DESCRIPTION],
         parameters={**parameters, "type": "object"},
     )
+
+
+def _is_schema(schema: dict[str, Any]) -> bool:
+    try:
+        Draft202012Validator.check_schema(schema)
+    except (SchemaError, RecursionError):
+        return False
+    return True
 
 
 def _name(server: str, tool: str, taken: set[str]) -> str:
@@ -93,12 +108,23 @@ def _part(block: ContentBlock, secrets: Secrets) -> content.Content:
             text = f"[{resource.uri}]\n{resource.text}"
             return content.TextContent(text=secrets.hide(text))
         case EmbeddedResource(resource=BlobResourceContents() as resource):
-            return _picture(resource.blob, resource.mime_type or "application/octet-stream")
+            return _blob(resource, secrets)
         case ResourceLink():
             lines = [f"[{block.title or block.name}] {block.uri}", block.description or ""]
             return content.TextContent(text=secrets.hide("\n".join(lines).strip()))
         case _:
             return _note(f"{block.type} left out")
+
+
+def _blob(resource: BlobResourceContents, secrets: Secrets) -> content.Content:
+    mime_type = resource.mime_type or "application/octet-stream"
+    if not mime_type.startswith("text/") and mime_type not in _TEXTS:
+        return _picture(resource.blob, mime_type)
+    try:
+        text = base64.b64decode(resource.blob, validate=True).decode("utf-8", "replace")
+    except ValueError:
+        return _note(f"content of type {mime_type[:80]} that cannot be read left out")
+    return content.TextContent(text=secrets.hide(f"[{resource.uri}]\n{text}"))
 
 
 def _picture(data: str, mime_type: str) -> content.Content:

@@ -1,4 +1,4 @@
-"""One MCP server of one interaction: its tools are listed once and called while the run lasts.
+"""One MCP server of one interaction: asked for its tools once, called while the run lasts.
 
 A session belongs to the task that opened it, so each server has a task of its own; calls come from
 others. A session that broke is opened anew by the next call.
@@ -6,7 +6,7 @@ others. A session that broke is opened anew by the next call.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Set
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ from mcp_types import Implementation, PaginatedRequestParams, Tool
 from pydantic import ValidationError
 
 from runtime import __version__
-from runtime.errors import AddressRefused, InvalidRequest, ToolFault
+from runtime.errors import AddressRefused, InvalidRequest, ToolFault, ToolServerFault
 from runtime.schema.model import FunctionDeclaration
 from runtime.schema.steps import ToolResult
 from runtime.tools.dial import Dialer
@@ -52,18 +52,25 @@ class McpServer:
         self._names: dict[str, str] = {}
         self._session: _Session | None = None
         self._opening = anyio.Lock()
+        self._asking = anyio.CancelScope()
+        self._answered = anyio.Event()
+        self._listed: list[Tool] = []
+        self._fault: ToolServerFault | None = None
 
-    async def offer(self) -> list[FunctionDeclaration]:
-        """The tools that may be called. Raises `InvalidRequest` when they cannot be had."""
-        try:
-            with anyio.fail_after(OPEN_SECONDS):
-                session = await self._open_session()
-                listed = await self._list(session.client)
-        except TimeoutError as error:
-            raise self._refusal(f"it did not answer within {OPEN_SECONDS:g} s") from error
-        except _FAILURES as error:
-            raise self._refusal(self._reason(error)) from error
-        return self._declare(listed)
+    def ask(self) -> None:
+        """Begin to ask for the tools; `offer` has the answer."""
+        self._tasks.start_soon(self._ask)
+
+    async def offer(self, taken: Set[str] = frozenset()) -> list[FunctionDeclaration]:
+        """The tools that may be called, under names that are none of `taken`.
+
+        Raises `ToolServerFault` when they cannot be had, and `InvalidRequest` when one that is to
+        be allowed is none of them.
+        """
+        await self._answered.wait()
+        if self._fault is not None:
+            raise self._fault
+        return self._declare(taken)
 
     async def call(self, name: str, arguments: dict[str, Any]) -> ToolResult:
         """Call the tool that was offered as `name`. Raises `ToolFault`."""
@@ -80,8 +87,23 @@ class McpServer:
 
     async def close(self) -> None:
         """End the session, if one is open."""
+        self._asking.cancel()
         if self._session is not None:
             await self._session.close()
+
+    async def _ask(self) -> None:
+        try:
+            with self._asking, anyio.fail_after(OPEN_SECONDS):
+                session = await self._open_session()
+                self._listed = await self._list(session.client)
+        except TimeoutError:
+            self._fault = self._failed(f"it did not answer within {OPEN_SECONDS:g} s")
+        except ToolServerFault as error:
+            self._fault = error
+        except _FAILURES as error:
+            self._fault = self._failed(self._reason(error))
+        finally:
+            self._answered.set()
 
     async def _open_session(self) -> _Session:
         async with self._opening:
@@ -103,17 +125,17 @@ class McpServer:
             cursor = page.next_cursor
             if not cursor:
                 return tools
-        raise self._refusal(
+        raise self._failed(
             f"its list of tools is too long: at most {MAX_TOOLS} tools on {MAX_PAGES} pages with "
             f"{MAX_LIST_CHARACTERS} characters are read"
         )
 
-    def _declare(self, listed: list[Tool]) -> list[FunctionDeclaration]:
-        wanted = self._tool.selected([tool.name for tool in listed])
+    def _declare(self, taken: Set[str]) -> list[FunctionDeclaration]:
+        wanted = self._tool.selected([tool.name for tool in self._listed])
         made: dict[str, FunctionDeclaration] = {}
-        for tool in listed:
+        for tool in self._listed:
             if tool.name in wanted and tool.name not in self._names.values():
-                offered = declaration(self._tool.name, tool, set(made), self._secrets)
+                offered = declaration(self._tool.name, tool, {*taken, *made}, self._secrets)
                 made[offered.name] = offered
                 self._names[offered.name] = tool.name
         return list(made.values())
@@ -131,8 +153,8 @@ class McpServer:
                 reason = noted or str(error) or type(error).__name__
         return self._secrets.hide(reason[:500]).rstrip(".")
 
-    def _refusal(self, reason: str) -> InvalidRequest:
-        return InvalidRequest(f"mcp_server '{self._tool.name}': {reason}.")
+    def _failed(self, reason: str) -> ToolServerFault:
+        return ToolServerFault(f"mcp_server '{self._tool.name}': {reason}.")
 
 
 class _Session:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Set
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -75,8 +75,9 @@ class ControllerTools:
     ) -> list[FunctionDeclaration] | None:
         """What a tool, in its wire form, lets a model call; None where it is not configured.
 
-        Raises `InvalidRequest` when the tool cannot be had as asked. Whoever offers also calls
-        `release`, whatever becomes of the interaction.
+        An MCP server is only begun to be asked, and says what it has to `listed`. Raises
+        `InvalidRequest` when the tool cannot be had as asked. Whoever offers also calls `release`,
+        whatever becomes of the interaction.
         """
         interaction = self._interactions.setdefault(interaction_id, _Interaction())
         match tool.get("type"):
@@ -86,9 +87,25 @@ class ControllerTools:
                 interaction.calls["url_context"] = _ignoring_name(self._pages.call)
                 return [pages.DECLARATION]
             case "mcp_server":
-                return await self._offer_server(interaction, tool)
+                self._ask_server(interaction, tool)
+                return []
             case _:
                 return None
+
+    async def listed(self, interaction_id: str, taken: Set[str]) -> list[FunctionDeclaration]:
+        """What the MCP servers of an interaction offer, under names that are none of `taken`.
+
+        Waits for them. Raises `ToolServerFault`, and `InvalidRequest` for allowed tools that a
+        server does not have.
+        """
+        interaction = self._interactions.get(interaction_id, _Interaction())
+        names, found = {*taken}, list[FunctionDeclaration]()
+        for server in interaction.servers:
+            declared = await server.offer(names)
+            interaction.calls.update({tool.name: server.call for tool in declared})
+            names |= {tool.name for tool in declared}
+            found += declared
+        return found
 
     async def call(self, interaction_id: str, name: str, arguments: dict[str, Any]) -> ToolResult:
         """Run a tool that was offered to the interaction. Raises `ToolFault`."""
@@ -121,16 +138,12 @@ class ControllerTools:
         interaction.calls["google_search"] = _ignoring_name(self._search.call)
         return [search.DECLARATION]
 
-    async def _offer_server(
-        self, interaction: _Interaction, tool: dict[str, Any]
-    ) -> list[FunctionDeclaration]:
+    def _ask_server(self, interaction: _Interaction, tool: dict[str, Any]) -> None:
         if len(interaction.servers) >= MAX_SERVERS:
             raise InvalidRequest(f"At most {MAX_SERVERS} MCP servers can be used at once.")
         server = McpServer(read_mcp_tool(tool, self.dialer), self.dialer, self._tasks)
         interaction.servers.append(server)
-        declared = await server.offer()
-        interaction.calls.update({tool.name: server.call for tool in declared})
-        return declared
+        server.ask()
 
 
 def _ignoring_name(call: Callable[[dict[str, Any]], Awaitable[ToolResult]]) -> Call:

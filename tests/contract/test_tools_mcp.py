@@ -8,8 +8,9 @@ from typing import Any
 import anyio
 import pytest
 
-from runtime.errors import InvalidRequest, ToolFault
+from runtime.errors import InvalidRequest, ToolFault, ToolServerFault
 from runtime.schema.content import ImageContent
+from runtime.schema.model import FunctionDeclaration
 from runtime.schema.settings import OutboundSettings, Settings
 from runtime.tools.relay import ControllerTools
 from tests.support.mcp_world import PNG, hostile, weather
@@ -30,14 +31,21 @@ async def tools() -> AsyncIterator[ControllerTools]:
         yield made
 
 
+async def offer(
+    tools: ControllerTools, interaction: str, tool: dict[str, Any]
+) -> list[FunctionDeclaration]:
+    """What a server has, asked as a run asks."""
+    assert await tools.offer(interaction, tool) == []
+    return await tools.listed(interaction, set())
+
+
 def mcp(url: str, name: str = "weather", **more: Any) -> dict[str, Any]:
     return {"type": "mcp_server", "name": name, "url": url, **more}
 
 
 async def test_tools_are_listed_and_called(tools: ControllerTools) -> None:
     async with weather() as (url, _):
-        offered = await tools.offer("int_1", mcp(url))
-        assert offered is not None
+        offered = await offer(tools, "int_1", mcp(url))
         names = [tool.name for tool in offered]
         assert names[:2] == ["weather__temperature", "weather__forecast"]
         assert offered[0].description == "The temperature of a city."
@@ -50,7 +58,7 @@ async def test_tools_are_listed_and_called(tools: ControllerTools) -> None:
 
 async def test_pictures_structures_and_errors_come_back(tools: ControllerTools) -> None:
     async with weather() as (url, _):
-        await tools.offer("int_1", mcp(url))
+        await offer(tools, "int_1", mcp(url))
         picture = await tools.call("int_1", "weather__radar", {})
         assert picture.text == "Now:"
         assert picture.content[1] == ImageContent(data=PNG, mime_type="image/png")
@@ -66,7 +74,7 @@ async def test_pictures_structures_and_errors_come_back(tools: ControllerTools) 
 
 async def test_headers_reach_the_server_and_do_not_come_back(tools: ControllerTools) -> None:
     async with weather() as (url, seen):
-        await tools.offer("int_1", mcp(url, headers={"Authorization": TOKEN}))
+        await offer(tools, "int_1", mcp(url, headers={"Authorization": TOKEN}))
         assert {headers.get("authorization") for headers in seen.headers} == {TOKEN}
         answer = await tools.call("int_1", "weather__reveal", {})
         assert answer.text == "You sent [hidden]."
@@ -76,7 +84,7 @@ async def test_headers_reach_the_server_and_do_not_come_back(tools: ControllerTo
 
 async def test_only_what_was_offered_can_be_called(tools: ControllerTools) -> None:
     async with weather() as (url, _):
-        await tools.offer("int_1", mcp(url, allowed_tools=["temperature"]))
+        await offer(tools, "int_1", mcp(url, allowed_tools=["temperature"]))
         await tools.offer("int_2", {"type": "url_context"})
         for interaction, name in [
             ("int_1", "weather__radar"),
@@ -104,15 +112,15 @@ async def test_only_what_was_offered_can_be_called(tools: ControllerTools) -> No
 )
 async def test_allowed_tools(tools: ControllerTools, allowed: list[Any], names: list[str]) -> None:
     async with weather() as (url, _):
-        offered = await tools.offer("int_1", mcp(url, allowed_tools=allowed))
-        assert [tool.name for tool in offered or []] == [f"weather__{name}" for name in names]
+        offered = await offer(tools, "int_1", mcp(url, allowed_tools=allowed))
+        assert [tool.name for tool in offered] == [f"weather__{name}" for name in names]
         await tools.release("int_1")
 
 
 async def test_two_servers_in_one_interaction(tools: ControllerTools) -> None:
     async with weather() as (one, seen_one), weather() as (two, seen_two):
-        await tools.offer("int_1", mcp(one, "north"))
-        await tools.offer("int_1", mcp(two, "south-2"))
+        await offer(tools, "int_1", mcp(one, "north"))
+        await offer(tools, "int_1", mcp(two, "south-2"))
         before = len(seen_one.methods), len(seen_two.methods)
         answer = await tools.call("int_1", "south-2__temperature", {"city": "Ushuaia"})
         assert "Ushuaia" in answer.text
@@ -123,7 +131,7 @@ async def test_two_servers_in_one_interaction(tools: ControllerTools) -> None:
 
 async def test_a_call_that_is_given_up_leaves_the_session_usable(tools: ControllerTools) -> None:
     async with weather() as (url, _):
-        await tools.offer("int_1", mcp(url))
+        await offer(tools, "int_1", mcp(url))
         with anyio.move_on_after(0.3) as scope:
             await tools.call("int_1", "weather__slow", {})
         assert scope.cancelled_caught
@@ -155,13 +163,13 @@ async def test_what_cannot_be_had_is_refused(
 ) -> None:
     async with weather() as (url, _):
         with pytest.raises(InvalidRequest, match=words):
-            await tools.offer("int_1", {**mcp(url), **change})
+            await offer(tools, "int_1", {**mcp(url), **change})
         await tools.release("int_1")
 
 
-async def test_a_server_that_is_not_there_is_refused_with_its_name(tools: ControllerTools) -> None:
-    with anyio.fail_after(15), pytest.raises(InvalidRequest, match="'gone': the server cannot be"):
-        await tools.offer("int_1", mcp("http://127.0.0.1:9/mcp", "gone"))
+async def test_a_server_that_is_not_there_fails_with_its_name(tools: ControllerTools) -> None:
+    with anyio.fail_after(30), pytest.raises(ToolServerFault, match="'gone': the server cannot"):
+        await offer(tools, "int_1", mcp("http://127.0.0.1:9/mcp", "gone"))
     await tools.release("int_1")
 
 
@@ -175,12 +183,12 @@ async def test_a_server_that_is_not_there_is_refused_with_its_name(tools: Contro
         ("teapot", "answered 418"),
     ],
 )
-async def test_a_server_that_misbehaves_at_first_is_refused(
+async def test_a_server_that_misbehaves_at_first_fails(
     tools: ControllerTools, how: str, words: str
 ) -> None:
     async with hostile(how) as (url, server):
-        with anyio.fail_after(15), pytest.raises(InvalidRequest, match=words):
-            await tools.offer("int_1", mcp(url, "hostile"))
+        with anyio.fail_after(30), pytest.raises(ToolServerFault, match=words):
+            await offer(tools, "int_1", mcp(url, "hostile"))
         await tools.release("int_1")
         assert server.asked < 100
 
@@ -188,7 +196,7 @@ async def test_a_server_that_misbehaves_at_first_is_refused(
 async def test_a_server_that_hangs_can_be_left(tools: ControllerTools) -> None:
     async with hostile("hang") as (url, _):
         with anyio.move_on_after(0.5) as scope:
-            await tools.offer("int_1", mcp(url, "hostile"))
+            await offer(tools, "int_1", mcp(url, "hostile"))
         assert scope.cancelled_caught
         with anyio.fail_after(5):
             await tools.release("int_1")
@@ -197,7 +205,7 @@ async def test_a_server_that_hangs_can_be_left(tools: ControllerTools) -> None:
 @pytest.mark.parametrize("how", ["huge result", "endless events"])
 async def test_a_result_without_end_is_an_error_result(tools: ControllerTools, how: str) -> None:
     async with hostile(how) as (url, _):
-        await tools.offer("int_1", mcp(url, "hostile"))
+        await offer(tools, "int_1", mcp(url, "hostile"))
         with anyio.fail_after(30), pytest.raises(ToolFault, match="larger than"):
             await tools.call("int_1", "hostile__do", {})
         await tools.release("int_1")
@@ -205,8 +213,7 @@ async def test_a_result_without_end_is_an_error_result(tools: ControllerTools, h
 
 async def test_long_texts_and_odd_names_are_cut(tools: ControllerTools) -> None:
     async with hostile("long text") as (url, _):
-        offered = await tools.offer("int_1", mcp(url, "hostile"))
-        assert offered is not None
+        offered = await offer(tools, "int_1", mcp(url, "hostile"))
         assert len(offered[0].description) == 4000
         assert len(offered[1].name) == 64
         assert offered[1].name.startswith("hostile__weird_name_with_spaces_")
@@ -218,8 +225,7 @@ async def test_long_texts_and_odd_names_are_cut(tools: ControllerTools) -> None:
 
 async def test_an_odd_name_is_called_by_its_own(tools: ControllerTools) -> None:
     async with hostile("honest") as (url, _):
-        offered = await tools.offer("int_1", mcp(url, "hostile"))
-        assert offered is not None
+        offered = await offer(tools, "int_1", mcp(url, "hostile"))
         answer = await tools.call("int_1", offered[1].name, {})
         assert answer.text.startswith("weird/name with spaces xxx")
         await tools.release("int_1")

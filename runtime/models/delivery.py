@@ -6,6 +6,7 @@ twice. Providers do one attempt each and know nothing of this.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -98,7 +99,7 @@ class Terms:
     secrets: tuple[str, ...] = ()
     """What no error message may show."""
     refused_schemas: set[str] = field(default_factory=set[str])
-    """Models and schemas that the provider refused: they are told the schema in words."""
+    """Hashes of model and schema that the provider refused: the model is told in words."""
 
 
 class RemoteModel:
@@ -167,7 +168,8 @@ class RemoteModel:
         return _ABOUT_SCHEMA.search(f"{error.code} {error.message}") is not None
 
     def _schema_key(self, request: ModelRequest) -> str:
-        return f"{self._name} {json.dumps(request.response_schema, sort_keys=True)}"
+        text = json.dumps([self._name, request.response_schema], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     async def _next(self, parts: AsyncGenerator[ModelPart], deadline: float) -> ModelPart | None:
         with anyio.move_on_after(max(0.0, deadline - monotonic())):

@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.guest.confinement import forbid_namespaces
+
 _PR_CAPBSET_DROP = 24
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -32,11 +34,15 @@ ROLES = {role.name: role for role in (SUPERVISOR, HANDS, BROWSER)}
 def become(role: Role) -> None:
     """Turn this process into `role` for good: its user id, no groups, no capability left.
 
+    Only the browser may make namespaces, for the sandbox that Chromium puts pages into.
+
     Started without root (the process provider, tests) it keeps the user id it has.
     """
     _raise_oom_score(role.oom_score)
     libc = ctypes.CDLL(None, use_errno=True)
     if os.geteuid() == 0 and is_split():
+        if role is not BROWSER:
+            forbid_namespaces()
         for capability in range(_LAST_CAPABILITY + 1):
             libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
         os.setgroups([])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.sandboxes.port import SandboxSpec
+from runtime.sandboxes.seccomp_plan import with_browser_sandbox
 from runtime.schema.protocol import SOCKET_DIRECTORY
 
 LABEL = "dev.sandlot"
@@ -33,7 +34,9 @@ def container_name(sandbox_id: str) -> str:
 def container_config(
     spec: SandboxSpec, workspace: WorkspaceMount, install_id: str, seccomp: str
 ) -> dict[str, Any]:
-    """The body of Docker's create call (API 1.41)."""
+    """The body of Docker's create call (API 1.41); `seccomp` is the profile for all processes."""
+    if spec.settings.browser_sandbox:
+        seccomp = with_browser_sandbox(seccomp)
     return {
         "Image": spec.image,
         "User": "0:0",
@@ -46,6 +49,7 @@ def container_config(
         "NetworkDisabled": True,
         "Tty": False,
         "OpenStdin": False,
+        "Healthcheck": {"Test": ["NONE"]},
         "Labels": {
             f"{LABEL}.install": install_id,
             f"{LABEL}.sandbox": spec.sandbox_id,
@@ -67,10 +71,25 @@ def _host_config(spec: SandboxSpec, workspace: WorkspaceMount, seccomp: str) -> 
         "Tmpfs": {
             "/tmp": f"rw,exec,nosuid,nodev,size={TMP_BYTES},nr_inodes=100k,mode=1777",
             "/run": "rw,nosuid,nodev,noexec,size=16m,nr_inodes=4k,mode=0755",
+            # What Docker makes for /dev/shm by itself has a size, but no limit on files.
+            "/dev/shm": f"rw,nosuid,nodev,noexec,size={SHARED_MEMORY_BYTES},nr_inodes=16k",
         },
         "Mounts": _mounts(spec, workspace),
         "NetworkMode": "none",
         "PublishAllPorts": False,
+        "PortBindings": {},
+        "Dns": [],
+        "ExtraHosts": [],
+        "Links": [],
+        "Binds": [],
+        "Devices": [],
+        "DeviceRequests": [],
+        "DeviceCgroupRules": [],
+        "GroupAdd": [],
+        "Sysctls": {},
+        "PidMode": "",
+        "UTSMode": "",
+        "UsernsMode": "",
         "IpcMode": "private",
         "CgroupnsMode": "private",
         "ShmSize": SHARED_MEMORY_BYTES,
@@ -123,14 +142,20 @@ _COMPARED = (
     "Privileged",
     "ReadonlyRootfs",
     "NetworkMode",
+    "PublishAllPorts",
     "IpcMode",
+    "CgroupnsMode",
     "Memory",
     "MemorySwap",
     "NanoCpus",
+    "CpuShares",
     "PidsLimit",
     "OomKillDisable",
+    "OomScoreAdj",
     "Runtime",
     "ShmSize",
+    "Tmpfs",
+    "LogConfig",
 )
 _MUST_BE_EMPTY = (
     "Binds",
@@ -146,6 +171,9 @@ _MUST_BE_EMPTY = (
     "Dns",
 )
 _SHARED_NAMESPACES = ("PidMode", "UTSMode", "UsernsMode")
+_MASKED = {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"}
+_READ_ONLY = {"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"}
+_SAME_CONFIG = ("Image", "User", "Entrypoint", "WorkingDir", "NetworkDisabled", "Tty", "OpenStdin")
 
 
 def mismatches(config: dict[str, Any], inspected: dict[str, Any]) -> list[str]:
@@ -162,8 +190,8 @@ def mismatches(config: dict[str, Any], inspected: dict[str, Any]) -> list[str]:
     found += _set_mismatches(asked, made)
     found += _mount_mismatches(asked["Mounts"], inspected.get("Mounts", []))
     container: dict[str, Any] = inspected["Config"]
-    for key in ("Image", "User", "Entrypoint", "WorkingDir"):
-        if container.get(key) != config[key]:
+    for key in _SAME_CONFIG:
+        if (container.get(key) or False) != (config[key] or False):
             found.append(f"{key} is {container.get(key)!r}, not {config[key]!r}")
     return found
 
@@ -176,6 +204,9 @@ def _set_mismatches(asked: dict[str, Any], made: dict[str, Any]) -> list[str]:
         found.append(f"CapAdd is {made.get('CapAdd')!r}")
     if set(made.get("SecurityOpt") or []) != set(asked["SecurityOpt"]):
         found.append("SecurityOpt is not what was asked for")
+    for key, wanted in (("MaskedPaths", _MASKED), ("ReadonlyPaths", _READ_ONLY)):
+        if missing := wanted - set(made.get(key) or []):
+            found.append(f"{key} lacks {sorted(missing)!r}")
     asked_limits = {(one["Name"], one["Soft"], one["Hard"]) for one in asked["Ulimits"]}
     made_limits = {(one["Name"], one["Soft"], one["Hard"]) for one in made.get("Ulimits") or []}
     if asked_limits != made_limits:

@@ -74,7 +74,10 @@ class SandboxSettings(Strict):
 
     image: str | None = None
     """The sandbox image; the one built from `sandbox-image/` when left out."""
-    runtime: str = "runc"
+    runtime: str = Field(default="runc", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """`runc`, `runsc`, `kata`, or another name that the Docker daemon knows a runtime by."""
+    browser_sandbox: bool = True
+    """Whether Chromium gets user namespaces, and nothing else does, for its own sandbox."""
     memory_bytes: int = Field(default=4 * 1024**3, ge=256 * 1024**2)
     cpus: float = Field(default=2.0, gt=0)
     pids: int = Field(default=768, ge=64)

@@ -67,7 +67,7 @@ class BrowserConfig:
     save_download: SaveFile
     executable: str = "/usr/bin/chromium"
     sandbox: bool = False
-    """Chromium's own sandbox; it needs user namespaces, which a sandbox container has not."""
+    """Chromium's own sandbox; it needs user namespaces, which not every host allows."""
     proxy_server: str | None = None
     """Such as `http://127.0.0.1:3128`; servers on loopback are reached without it."""
     limits: BrowserLimits = field(default_factory=BrowserLimits)

@@ -12,6 +12,7 @@ import anyio
 from runtime.guest.browser.config import BrowserConfig
 from runtime.guest.browser.tools import build_browser_tools
 from runtime.guest.channel import Ends
+from runtime.guest.confinement import can_have_namespaces
 from runtime.guest.page_files import WorkspaceLine
 from runtime.guest.service import Offer, Operation, Service
 
@@ -28,6 +29,7 @@ async def serve_browser(ends: Ends) -> None:
         write_workspace_file=line.write,
         save_download=line.save,
         executable=os.environ.get("SANDLOT_CHROMIUM", "/usr/bin/chromium"),
+        sandbox=os.geteuid() != 0 and can_have_namespaces(),
     )
     browser = build_browser_tools(config)
 

@@ -67,10 +67,17 @@ def test_clone_makes_no_namespace() -> None:
 
 
 def test_sockets_are_local_or_of_the_internet() -> None:
-    families = [
-        [(argument["index"], argument["value"]) for argument in rule["args"]]
+    rules = [
+        [(one["index"], one["value"], one["valueTwo"], one["op"]) for one in rule["args"]]
         for rule in RULES
         if rule["names"] == ["socket"]
     ]
-    unix, inet, inet6, netlink_route = [(0, 1)], [(0, 2)], [(0, 10)], [(0, 16), (2, 0)]
-    assert families == [unix, inet, inet6, netlink_route]
+    equal, masked = "SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ"
+    stream, datagram, tcp, udp = 1, 2, 6, 17
+    internet = [
+        [(0, family, 0, equal), (1, 15, kind, masked), (2, protocol, 0, equal)]
+        for family in (2, 10)
+        for kind, protocol in ((stream, 0), (stream, tcp), (datagram, 0), (datagram, udp))
+    ]
+    unix, netlink_route = [(0, 1, 0, equal)], [(0, 16, 0, equal), (2, 0, 0, equal)]
+    assert rules == [unix, *internet, netlink_route]

@@ -216,7 +216,7 @@ async def test_keys_interrupt_what_runs(terminals: Terminals) -> None:
         await person.type("sh -c 'echo $((40+2)); exec sleep 1000'\n")
         await person.wait_for(b"42\r\n")
         await person.type("\x03")
-        await person.wait_for(b"^C")
+        await person.wait_for(b"^C\r\n\x1b[?2004h")  # bash reads keys again
         await person.type("echo status $?; exit 3\n")
         await person.wait_for(b"status 130\r\n")
         assert await person.wait_for_end() == 3

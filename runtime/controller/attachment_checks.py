@@ -13,6 +13,7 @@ from runtime.schema.inputs import MEDIA_TYPES, media_parts
 from runtime.schema.media import kind_of, newer_format
 
 Json = dict[str, Any]
+MAX_PARTS = 500
 MAX_FETCHED = 20
 _FIELDS = frozenset({"data", "uri", "mime_type"})
 
@@ -39,7 +40,12 @@ def said_parts(value: Any) -> frozenset[str]:
 
 
 def check_count(parts: list[tuple[str, Json]]) -> None:
-    """Whether not too much has to be fetched."""
+    """Whether not too much has to be stored and fetched."""
+    if len(parts) > MAX_PARTS:
+        raise InvalidRequest(
+            f"input: has {len(parts)} pictures, sounds, films and documents; at most {MAX_PARTS} "
+            "are taken."
+        )
     fetched = [part for _, part in parts if str(part.get("uri")).startswith(("http:", "https:"))]
     if len(fetched) > MAX_FETCHED:
         raise InvalidRequest(f"input: at most {MAX_FETCHED} parts may be fetched by their `uri`.")

@@ -207,6 +207,33 @@ async def test_a_connection_that_breaks_leaves_what_had_arrived(api: LocalContro
         assert last.json()["file"]["sizeBytes"] == "4"
 
 
+async def test_a_later_request_takes_over_from_one_that_hangs(api: LocalController) -> None:
+    async with api.http() as client:
+        url = await start(client, 4)
+        stuck = anyio.Event()
+
+        async def bytes_that_never_end() -> AsyncIterator[bytes]:
+            yield b"ab"
+            stuck.set()
+            await anyio.sleep_forever()
+
+        async def hang() -> None:
+            headers = {"x-goog-upload-command": "upload", "content-length": "4"}
+            answer = await client.post(url, headers=headers, content=bytes_that_never_end())
+            assert answer.status_code == 409
+
+        async def is_there() -> bool:
+            return any((api.folder / "state" / "files").glob("*"))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(hang)
+            await stuck.wait()
+            await until(is_there)
+            last = await send(client, url, "upload, finalize", 0, b"abcd")
+            assert last.json()["file"]["sizeBytes"] == "4"
+            tasks.cancel_scope.cancel()
+
+
 async def test_an_upload_outlives_the_controller(tmp_path: Path) -> None:
     async with local_controller(tmp_path) as api, api.http() as client:
         url = await start(client, 6)

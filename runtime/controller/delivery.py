@@ -124,7 +124,8 @@ def _has_media(step: Step) -> bool:
     """Whether there is any that a model would be given: what it said itself is text to it."""
     if isinstance(step, UserInputStep):
         return any(not isinstance(part, TextContent) for part in step.content)
-    value: Any = getattr(step, "result", None)
+    # A long history has many steps without one, and asking pydantic for what is not there is slow.
+    value: Any = vars(step).get("result")
     return isinstance(value, list) and any(
         not isinstance(part, TextContent) for part in _parts(step)
     )

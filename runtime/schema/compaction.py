@@ -44,8 +44,10 @@ class Compaction(Open):
 
 def compaction_of(step: Step) -> Compaction | None:
     """The compaction that `step` is, or None; also when it is one that makes no sense."""
+    if not isinstance(step, ThoughtStep):
+        return None
     value: Any = getattr(step, FIELD, None)
-    if not isinstance(step, ThoughtStep) or value is None:
+    if value is None:
         return None
     try:
         return Compaction.model_validate(value)

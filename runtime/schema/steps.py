@@ -208,6 +208,8 @@ _KIND_OF_STEP = {
 
 def as_call(step: Step) -> ToolCall | None:
     """The call that `step` holds, or None when it is not a call."""
+    if not step.type.endswith("_call"):
+        return None
     match step:
         case FunctionCallStep():
             return ToolCall(step.id, step.name, step.arguments)
@@ -221,6 +223,8 @@ def as_call(step: Step) -> ToolCall | None:
 
 def as_result(step: Step) -> tuple[str, ToolResult] | None:
     """The call id and result that `step` holds, or None when it is not a result."""
+    if not step.type.endswith("_result"):
+        return None
     match step:
         case GoogleSearchResultStep() if isinstance(step.result, list):
             return step.call_id, _web_result(step, search_text(step.result))

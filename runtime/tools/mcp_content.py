@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from mcp_types import (
     BlobResourceContents,
     CallToolResult,
@@ -26,6 +24,7 @@ from mcp_types import (
 from runtime.schema import content
 from runtime.schema.model import FunctionDeclaration
 from runtime.schema.steps import ToolResult
+from runtime.tools.mcp_schema import is_schema
 
 MAX_DESCRIPTION = 4000
 MAX_TEXT = 200_000
@@ -58,7 +57,7 @@ def declaration(server: str, tool: Tool, taken: set[str], secrets: Secrets) -> F
     """A tool as a model sees it; its name is none of `taken`."""
     schema = json.loads(secrets.hide(json.dumps(tool.input_schema)))
     parameters = {key: value for key, value in schema.items() if key != "$schema"}
-    if not _is_schema({**parameters, "type": "object"}):
+    if not is_schema({**parameters, "type": "object"}):
         # Providers refuse a whole call for one such tool; without a schema it can still be called.
         parameters = {}
     description = tool.description or tool.title or ""
@@ -67,14 +66,6 @@ def declaration(server: str, tool: Tool, taken: set[str], secrets: Secrets) -> F
         description=secrets.hide(description)[:MAX_DESCRIPTION],
         parameters={**parameters, "type": "object"},
     )
-
-
-def _is_schema(schema: dict[str, Any]) -> bool:
-    try:
-        Draft202012Validator.check_schema(schema)
-    except (SchemaError, RecursionError):
-        return False
-    return True
 
 
 def _name(server: str, tool: str, taken: set[str]) -> str:

@@ -16,7 +16,15 @@ from anyio.abc import TaskGroup
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-from mcp_types import Implementation, PaginatedRequestParams, Tool
+from mcp_types import (
+    CallToolRequest,
+    CallToolRequestParams,
+    CallToolResult,
+    ErrorData,
+    Implementation,
+    PaginatedRequestParams,
+    Tool,
+)
 from pydantic import ValidationError
 
 from runtime import __version__
@@ -77,13 +85,22 @@ class McpServer:
         tool = self._names[name]
         try:
             with anyio.fail_after(CALL_SECONDS):
-                session = await self._open_session()
-                answer = await session.client.call_tool(tool, arguments)
+                answer = await self._call(tool, arguments)
         except TimeoutError as error:
             raise ToolFault(f"{name} did not answer within {CALL_SECONDS:g} s.") from error
         except _FAILURES as error:
             raise ToolFault(f"{name} failed: {self._reason(error)}.") from error
         return result(answer, self._secrets)
+
+    async def _call(self, tool: str, arguments: dict[str, Any]) -> CallToolResult:
+        session = await self._open_session()
+        try:
+            return await session.call(tool, arguments)
+        except MCPError:
+            if not session.has_expired:
+                raise
+        # The server forgot the session, and so did nothing: the protocol wants a new one.
+        return await (await self._open_session()).call(tool, arguments)
 
     async def close(self) -> None:
         """End the session, if one is open."""
@@ -107,6 +124,8 @@ class McpServer:
 
     async def _open_session(self) -> _Session:
         async with self._opening:
+            if self._session is not None and self._session.has_expired:
+                await self._session.close()
             if self._session is None or self._session.is_over:
                 self._session = _Session(self._tool, self._dialer)
                 self._tasks.start_soon(self._session.run)
@@ -145,10 +164,12 @@ class McpServer:
         match error:
             case InvalidRequest():
                 reason = error.message
+            case MCPError(error=ErrorData(code=-32700)):
+                reason = noted or "the server's answer is no JSON-RPC message"
             case MCPError():
                 reason = noted or error.error.message
             case ValidationError():
-                reason = "the server's answer does not follow the protocol"
+                reason = f"the server's answer does not follow the protocol{_place(error)}"
             case _:
                 reason = noted or str(error) or type(error).__name__
         return self._secrets.hide(reason[:500]).rstrip(".")
@@ -179,6 +200,19 @@ class _Session:
     def problem(self) -> str | None:
         """What went wrong with the last request, below the protocol."""
         return self._transport.problem
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether the server does not know it any more."""
+        return self._transport.has_expired
+
+    async def call(self, tool: str, arguments: dict[str, Any]) -> CallToolResult:
+        """Call a tool. Raises what `_FAILURES` names."""
+        # Not by `call_tool`, which checks the result by a schema of the server's own: patterns in
+        # it can take for ever, and the model can read what does not fit, too.
+        params = CallToolRequestParams(name=tool, arguments=arguments)
+        request = CallToolRequest(params=params)
+        return await self.client.session.send_request(request, CallToolResult)
 
     @property
     def client(self) -> Client:
@@ -244,6 +278,12 @@ _FAILURES = (
     anyio.ClosedResourceError,
     anyio.BrokenResourceError,
 )
+
+
+def _place(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(part) for part in found["loc"])
+    return f": {place[:200]}: {found['msg'][:200]}" if place else ""
 
 
 def _only(error: BaseException) -> BaseException:

@@ -17,6 +17,8 @@ class McpTransport(httpx2.AsyncBaseTransport):
         self._inner = inner
         self.problem: str | None = None
         """What was wrong with the last request, for a person."""
+        self.has_expired = False
+        """The server does not know the session any more."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request; what cannot be sent is answered with 502."""
@@ -32,7 +34,8 @@ class McpTransport(httpx2.AsyncBaseTransport):
             return self._failed(request, "the server did not answer in time")
         except httpx2.HTTPError as error:
             return self._failed(request, f"the server cannot be reached: {error}")
-        self._note(response)
+        if request.method == "POST":
+            self._note(request, response)
         response.stream = _Quiet(response.stream, self)
         return response
 
@@ -40,11 +43,16 @@ class McpTransport(httpx2.AsyncBaseTransport):
         """Close the connections."""
         await self._inner.aclose()
 
-    def _note(self, response: httpx2.Response) -> None:
+    def _note(self, request: httpx2.Request, response: httpx2.Response) -> None:
         status = response.status_code
+        if status == 404 and "mcp-session-id" in request.headers:
+            self.has_expired = True
         if status in {401, 403}:
             self.problem = f"the server answered {status}: it does not accept these headers"
-        elif status >= 300 and status != 304:
+        elif 300 <= status < 400:
+            place = response.headers.get("location", "nowhere")
+            self.problem = f"the server answered {status}, a redirect to {place[:200]}"
+        elif status >= 400:
             self.problem = f"the server answered {status}"
 
     def _failed(self, request: httpx2.Request, problem: str) -> httpx2.Response:

@@ -14,6 +14,7 @@ from runtime.api.compat import openai
 from runtime.api.documents import add_documents
 from runtime.api.environments import EnvironmentServices
 from runtime.api.faults import LastResort, add_handlers
+from runtime.api.inert import NoSniffing
 from runtime.api.services import Services
 
 PREFIX = "/v1"
@@ -64,4 +65,5 @@ def create_app(
     app.add_middleware(Addresses)
     app.add_middleware(LastResort)
     app.add_middleware(openai.OpenAIErrors)
+    app.add_middleware(NoSniffing)
     return app

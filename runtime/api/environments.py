@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -16,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from runtime import clock
 from runtime.api.faults import documented
+from runtime.api.inert import INERT_HEADERS, inert_type, served
 from runtime.api.schemas import BYTES
 from runtime.controller.environments import EnvironmentService
 from runtime.controller.uploads import Uploads
@@ -25,12 +25,6 @@ from runtime.store.environments import EnvironmentRecord
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
 TAR = "application/x-tar"
-INERT_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "sandbox; default-src 'none'",
-    "Cache-Control": "no-store",
-}
-"""What an agent made is served so that it cannot act as a page of ours."""
 
 
 class FileQuery(BaseModel):
@@ -192,10 +186,10 @@ async def _download(
     download = environments.download(environment_id, operation, arguments)
     info, chunks = await stack.enter_async_context(download)
     name = (path.rsplit("/", 1)[-1] or environment_id) + (".tar" if is_folder else "")
-    headers = {**INERT_HEADERS, "Content-Disposition": disposition(name)}
-    if "size_bytes" in info:
-        headers["Content-Length"] = str(info["size_bytes"])
-    mime_type = TAR if is_folder else str(info.get("mime_type") or "application/octet-stream")
+    headers = dict(served(name))
+    if info.size_bytes is not None:
+        headers["Content-Length"] = str(info.size_bytes)
+    mime_type = TAR if is_folder else inert_type(info.mime_type)
     return OwnedStream(stack, chunks, headers=headers, media_type=mime_type)
 
 
@@ -210,12 +204,3 @@ class OwnedStream(StreamingResponse):
         """Send the answer."""
         async with self._stack:
             await super().__call__(scope, receive, send)
-
-
-def disposition(name: str) -> str:
-    """A `Content-Disposition` that no name can break out of (RFC 6266)."""
-    plain = "".join(
-        c if c.isascii() and c.isprintable() and c not in '"\\%;' else "_" for c in name
-    )
-    encoded = quote(name.encode("utf-8", "replace"))
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"

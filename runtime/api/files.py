@@ -13,8 +13,8 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.requests import ClientDisconnect, HTTPConnection
 
 from runtime.api.bodies import IDLE_SECONDS, read_optional_json
-from runtime.api.environments import INERT_HEADERS, disposition
 from runtime.api.faults import documented, fault_response
+from runtime.api.inert import inert_type, served
 from runtime.api.schemas import BYTES, UPLOAD_HEADERS, bytes_body
 from runtime.controller.file_uploads import Announced, FileUploads
 from runtime.controller.files import FileService, file_view
@@ -89,11 +89,10 @@ async def download_file(file_id: str, services: FilesDep) -> Response:
         stat = await path.stat()
     except FileNotFoundError as error:
         raise NotFound(f"The file 'files/{record.id}' has just been deleted.") from error
-    name = disposition(record.display_name or record.id)
     return FileResponse(
         path,
-        headers={**INERT_HEADERS, "Content-Disposition": name},
-        media_type=record.mime_type,
+        headers=served(record.display_name or record.id),
+        media_type=inert_type(record.mime_type),
         stat_result=stat,
     )
 

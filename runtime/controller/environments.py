@@ -12,6 +12,7 @@ import structlog
 from anyio.abc import SocketStream
 
 from runtime import clock
+from runtime.controller.guest_answers import Beginning, beginning, entry_or_listing
 from runtime.controller.plan import EnvironmentPlan
 from runtime.controller.sandboxes import Sandboxes
 from runtime.errors import NotFound, SandlotError
@@ -55,21 +56,21 @@ class EnvironmentService:
         await self._records.retire(environment_id, "deleted", clock.now())
         await self._sandboxes.delete(environment_id)
 
-    async def list_files(self, environment_id: str, arguments: dict[str, Any]) -> Any:
+    async def list_files(self, environment_id: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """What the guest lists. Raises `NotFound` for a missing path."""
         async with self._session(environment_id) as session:
-            return await session.request("list_files", arguments)
+            return entry_or_listing(await session.request("list_files", arguments))
 
     @asynccontextmanager
     async def download(
         self, environment_id: str, operation: str, arguments: dict[str, Any]
-    ) -> AsyncGenerator[tuple[dict[str, Any], AsyncIterator[bytes]]]:
+    ) -> AsyncGenerator[tuple[Beginning, AsyncIterator[bytes]]]:
         """The bytes of a file (`read_file`) or a tar of a folder (`read_tar`), streamed."""
         async with (
             self._session(environment_id) as session,
             session.open_stream(operation, arguments, "from_guest") as (info, stream),
         ):
-            yield info, _chunks(stream)
+            yield beginning(info), _chunks(stream)
 
     async def upload(
         self,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from typing import Any, Protocol
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 _HEADER = struct.Struct(">I")
+_HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
 
 
 class FrameError(Exception):
@@ -39,9 +41,25 @@ async def read_frame(stream: ByteReader, limit: int = MAX_FRAME_BYTES) -> dict[s
         raise FrameError(f"a frame of {length} bytes is over the limit of {limit}")
     body = await stream.receive_exactly(length)
     try:
-        message = json.loads(body)
+        message = _decoded(body)
     except (ValueError, RecursionError) as error:
         raise FrameError(f"a frame is not JSON: {error}") from error
     if not isinstance(message, dict):
         raise FrameError("a frame is not a JSON object")
     return message
+
+
+def _decoded(body: bytes) -> Any:
+    """The JSON in `body`: without numbers that are none, and without halves of characters.
+
+    Neither could be stored, or sent on.
+    """
+    message = json.loads(body, parse_constant=_refuse)
+    if _HALF_CHARACTER.search(body):
+        whole = json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")
+        return json.loads(whole)
+    return message
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number in JSON")

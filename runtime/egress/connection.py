@@ -27,6 +27,8 @@ from runtime.schema.framing import FrameError
 
 ORDER_SECONDS = 15.0
 """A process that has not obeyed by then is taken for broken."""
+START_SECONDS = 30.0
+"""The same for its first order, which it obeys once it has started."""
 
 
 class ProcessLost(Exception):
@@ -42,8 +44,9 @@ class _Waiting:
 class ProxyConnection:
     """The order channel of one process. Orders raise `ProcessLost`; `Internal` when refused."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, order_seconds: float) -> None:
         self._channel = channel
+        self._order_seconds = order_seconds
         self._ids = itertools.count(1)
         self._waiting: dict[int, _Waiting] = {}
         self._ended = False
@@ -66,7 +69,7 @@ class ProxyConnection:
 
     async def configure(self, settings: ProxySettings) -> None:
         """Send the settings; comes first. Raises `Internal` for what cannot be read."""
-        await self._ask(Configure(id=next(self._ids), settings=settings))
+        await self._ask(Configure(id=next(self._ids), settings=settings), seconds=START_SECONDS)
 
     async def open(
         self, environment: str, rules: Rules, authority: Certificates, listening: int
@@ -90,12 +93,14 @@ class ProxyConnection:
             raise Internal("The egress proxy does not say how it does.")
         return done.health
 
-    async def _ask(self, order: Order, descriptor: int | None = None) -> Done:
+    async def _ask(
+        self, order: Order, descriptor: int | None = None, seconds: float | None = None
+    ) -> Done:
         waiting = self._waiting[order.id] = _Waiting()
         try:
             if self._ended:
                 raise ProcessLost
-            with anyio.fail_after(ORDER_SECONDS):
+            with anyio.fail_after(seconds or self._order_seconds):
                 message = order.model_dump(mode="json", context=REVEAL)
                 await self._channel.send(message, descriptor)
                 await waiting.ready.wait()

@@ -44,8 +44,9 @@ class Environment:
         """End what has idled or lasted too long."""
         now, limits = clock.monotonic(), self.policy.rules.limits
         for flow in list(self._flows):
-            if now - flow.touched > limits.idle_seconds:
-                flow.stop(f"no byte passed for {limits.idle_seconds:g} seconds")
+            idle = limits.half_closed_seconds if flow.is_half_closed else limits.idle_seconds
+            if now - flow.touched > min(idle, limits.idle_seconds):
+                flow.stop(f"no byte passed for {min(idle, limits.idle_seconds):g} seconds")
             elif now - flow.started > limits.total_seconds:
                 flow.stop(f"it lasted longer than {limits.total_seconds:g} seconds")
 

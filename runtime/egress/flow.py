@@ -51,6 +51,8 @@ class Flow:
     credential: str | None = None
     is_silent: bool = False
     """Whether others tell of it: the requests inside a tunnel."""
+    is_half_closed: bool = False
+    """Whether one side of a tunnel has ended."""
     is_outlawed: bool = False
     """Whether new rules do not allow it any more."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)

@@ -31,15 +31,16 @@ _PASSED_ON = frozenset(
 class ProxyProcess:
     """A process that runs; orders go through `connection`."""
 
-    def __init__(self, process: Process, orders: Channel, events: Channel) -> None:
-        self.connection = ProxyConnection(orders)
+    def __init__(self, process: Process, orders: Channel, events: Channel, seconds: float) -> None:
+        """`seconds` is how long an order may take."""
+        self.connection = ProxyConnection(orders, seconds)
         self._process = process
         self._orders = orders
         self._events = events
 
     @classmethod
     @asynccontextmanager
-    async def start(cls, uid: int | None) -> AsyncGenerator[ProxyProcess]:
+    async def start(cls, uid: int | None, seconds: float) -> AsyncGenerator[ProxyProcess]:
         """A new process; ended at the end. Raises `OSError` when it cannot be started."""
         with _pair() as (ours, theirs), _pair() as (events, their_events):
             process = await _spawned(theirs, their_events, uid)
@@ -47,7 +48,7 @@ class ProxyProcess:
             their_events.close()
             orders = await Channel.of(ours, MAX_ORDER_BYTES)
             inbound = await Channel.of(events, MAX_ORDER_BYTES)
-            proxy = cls(process, orders, inbound)
+            proxy = cls(process, orders, inbound, seconds)
             try:
                 yield proxy
             finally:

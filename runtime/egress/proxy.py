@@ -17,7 +17,7 @@ import structlog
 
 from runtime import clock
 from runtime.egress.certificates import new_authority
-from runtime.egress.connection import ProcessLost, ProxyConnection
+from runtime.egress.connection import ORDER_SECONDS, START_SECONDS, ProcessLost, ProxyConnection
 from runtime.egress.inbox import Inbox
 from runtime.egress.process import ProxyProcess
 from runtime.egress.protocol import Authority, EgressEvent, Health, ProxySettings
@@ -26,7 +26,6 @@ from runtime.egress.sockets import listening_socket
 from runtime.errors import Conflict, Internal, NotFound, SandboxUnavailable, SandlotError
 from runtime.groups import collapsed
 
-START_SECONDS = 30.0
 _LAST_EVENTS_SECONDS = 3.0
 _STOP_SECONDS = 15.0
 _PAUSES = (0.0, 0.2, 1.0, 5.0)
@@ -63,8 +62,17 @@ class _Attached:
 class EgressProxy:
     """The proxy process of a controller, and the environments that go through it."""
 
-    def __init__(self, settings: ProxySettings, uid: int | None = None) -> None:
-        """`uid` is what the process runs as; None leaves it as it is started."""
+    def __init__(
+        self,
+        settings: ProxySettings,
+        uid: int | None = None,
+        order_seconds: float = ORDER_SECONDS,
+    ) -> None:
+        """`uid` is what the process runs as; None leaves it as it is started.
+
+        A process that does not obey an order within `order_seconds` is replaced.
+        """
+        self._order_seconds = order_seconds
         self._settings = settings
         self._uid = uid
         self._attached: dict[str, _Attached] = {}
@@ -166,6 +174,11 @@ class EgressProxy:
             self._end_process()
         raise SandboxUnavailable("The egress proxy is being started again.")
 
+    @property
+    def pid(self) -> int | None:
+        """The process that carries traffic now; None between two."""
+        return None if self._connection is None or self._process is None else self._process.pid
+
     async def _until_started(self) -> None:
         with anyio.move_on_after(START_SECONDS):
             await self._started.wait()
@@ -201,7 +214,7 @@ class EgressProxy:
         """One process, from its start to its end."""
         with collapsed():
             async with (
-                ProxyProcess.start(self._uid) as process,
+                ProxyProcess.start(self._uid, self._order_seconds) as process,
                 anyio.create_task_group() as tasks,
             ):
                 self._process = process

@@ -62,7 +62,8 @@ def masks(secrets: Iterable[str]) -> dict[bytes, bytes]:
 
     The length stays, so that announced lengths and frames stay true.
     """
-    forms = {form for secret in secrets for form in _forms(secret)}
+    long_enough = [secret for secret in secrets if len(secret.encode()) >= MIN_SECRET_BYTES]
+    forms = {form for secret in long_enough for form in _forms(secret)}
     return {form: b"*" * len(form) for form in forms if len(form) >= MIN_SECRET_BYTES}
 
 
@@ -90,8 +91,6 @@ def _lower_escapes(quoted: str) -> str:
 
 def _base64_forms(raw: bytes) -> Iterable[bytes]:
     """What is the same of `raw` in base64 whatever stands before and behind it."""
-    if len(raw) < MIN_SECRET_BYTES:
-        return
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + raw)
         start = (0, 2, 3)[before]

@@ -111,6 +111,8 @@ class Limits(Strict):
     """For lookup, connection and TLS together."""
     idle_seconds: float = Field(default=300.0, gt=0)
     """Without a byte in either direction; also between the requests of a kept connection."""
+    half_closed_seconds: float = Field(default=30.0, gt=0)
+    """The same for a tunnel that one side has ended."""
     total_seconds: float = Field(default=6 * 3600.0, gt=0)
     """For one request or tunnel."""
     bytes_out: int = Field(default=5 * 1024**3, ge=0)

@@ -6,6 +6,7 @@ import ssl
 from dataclasses import dataclass
 
 import anyio
+from anyio.abc import ByteStream
 from anyio.streams.tls import TLSStream
 
 from runtime.egress.caller import Caller
@@ -20,7 +21,7 @@ from runtime.egress.flow import Flow
 from runtime.egress.heads import Target
 from runtime.egress.hosts import Authority
 from runtime.egress.policy import Verdict
-from runtime.egress.pump import pump, pump_stream
+from runtime.egress.pump import Count, pump, pump_stream
 from runtime.egress.refusals import Refusal
 from runtime.egress.session import Inside, Session
 from runtime.egress.uplink import Line, Uplink
@@ -32,6 +33,7 @@ TLS_PORTS = frozenset({443, 8443})
 """Where nothing but TLS is spoken."""
 
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+_HANDSHAKE = b"\x16"
 _CLOSE_SECONDS = 1.0
 
 
@@ -51,6 +53,11 @@ def tls_refusal(hello: ClientHello, authority: Authority, verdict: Verdict) -> s
             "switch it off in this program"
         )
     return None
+
+
+def is_plain_http(data: bytes, port: int) -> bool:
+    """Whether a tunnel that begins with `data` carries HTTP to be read like any other."""
+    return port not in TLS_PORTS and data[:1].isalpha() and data[:1].isupper()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +149,13 @@ class Tunnel:
 
     async def _read_opening(self, data: bytes) -> _Opening:
         while True:
-            if data and _looks_like_http(data) and self._authority.port not in TLS_PORTS:
+            if is_plain_http(data, self._authority.port):
                 return _Opening(data, None)
+            self._is_tls = data.startswith(_HANDSHAKE)
             try:
                 hello = read_client_hello(data)
             except NoClientHello as error:
                 raise Refusal(403, f"only TLS goes to {self._authority}: {error}") from error
-            self._is_tls = self._is_tls or bool(data)
             if hello is not None:
                 return _Opening(data, hello)
             data += await self._wire.receive()
@@ -185,19 +192,30 @@ class Tunnel:
         await line.stream.send(opening.data)
         with collapsed():
             async with anyio.create_task_group() as tasks:
-                if isinstance(line.stream, Wire):
-                    tasks.start_soon(pump, self._wire, line.stream, flow.sent)
-                    await pump(line.stream, self._wire, flow.received)
-                    return
-                tasks.start_soon(pump_stream, self._wire, line.stream, flow.sent)
-                await pump_stream(line.stream, self._wire, flow.received)
-                tasks.cancel_scope.cancel()
+                both = tasks.cancel_scope
+                tasks.start_soon(_one_way, self._wire, line.stream, flow.sent, flow, both)
+                await _one_way(line.stream, self._wire, flow.received, flow, both)
 
     async def _answer(self, refusal: Refusal) -> None:
         if not self._is_established:
             await self._caller.refuse(refusal, self._environment.policy.summary)
         elif self._is_tls:
             await self._wire.send(ACCESS_DENIED)
+
+
+async def _one_way(
+    source: ByteStream, sink: ByteStream, count: Count, flow: Flow, both: anyio.CancelScope
+) -> None:
+    if isinstance(source, Wire) and isinstance(sink, Wire):
+        await pump(source, sink, count)
+    else:
+        await pump_stream(source, sink, count)
+        try:
+            await sink.send_eof()
+        except NotImplementedError:
+            # TLS to an upstream proxy cannot be half closed.
+            both.cancel()
+    flow.is_half_closed = True
 
 
 class _TlsSession(Session):
@@ -219,7 +237,3 @@ class _TlsSession(Session):
         await super().serve()
         with anyio.move_on_after(_CLOSE_SECONDS):
             await self._stream.aclose()
-
-
-def _looks_like_http(data: bytes) -> bool:
-    return data[:1].isalpha() and data[:1].isupper()

@@ -74,8 +74,10 @@ class Answer:
 class Connection:
     """A connection to the proxy, or through it."""
 
-    def __init__(self, stream: ByteStream) -> None:
+    def __init__(self, stream: ByteStream, host: str = "host.example") -> None:
+        """`host` is what requests without a whole URL are for."""
         self.stream = stream
+        self.host = host
         self._buffer = BufferedByteReceiveStream(stream)
 
     async def send(self, data: bytes) -> None:
@@ -88,6 +90,9 @@ class Connection:
     async def exactly(self, count: int) -> bytes:
         with anyio.fail_after(PATIENCE_SECONDS):
             return await self._buffer.receive_exactly(count)
+
+    async def receive(self) -> bytes:
+        return await self._buffer.receive()
 
     async def rest(self) -> bytes:
         """All that comes until the other side ends or breaks the connection."""
@@ -108,7 +113,8 @@ class Connection:
             for name, _, value in (line.partition(":") for line in head[1:])
         }
         answer = Answer(int(status), reason, headers, b"")
-        if method == "HEAD" or answer.status in {204, 304} or answer.status < 200:
+        is_tunnel = method == "CONNECT" and answer.status == 200
+        if is_tunnel or method == "HEAD" or answer.status in {204, 304} or answer.status < 200:
             return answer
         if "content-length" in headers:
             answer.body = await self.exactly(int(headers["content-length"]))
@@ -125,10 +131,12 @@ class Connection:
         lines = [f"{method} {target} HTTP/1.1", *headers]
         if not any(line.lower().startswith("host:") for line in headers):
             found = re.match(r"https?://([^/?]*)", target)
-            lines.append(f"Host: {found[1] if found else 'host.example'}")
+            lines.append(f"Host: {found[1] if found else self.host}")
         if body:
             lines.append(f"Content-Length: {len(body)}")
-        await self.send("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+        # A proxy may answer and close before it was asked.
+        with contextlib.suppress(anyio.BrokenResourceError):
+            await self.send("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
         return await self.answer(method)
 
     async def tls(
@@ -143,7 +151,8 @@ class Connection:
                 server_side=False,
                 ssl_context=trust,
                 standard_compatible=False,
-            )
+            ),
+            self.host,
         )
 
     async def _chunked(self) -> bytes:
@@ -181,6 +190,7 @@ class Gate:
         async with self.connect() as connection:
             answer = await connection.ask("CONNECT", target, [f"Host: {target}"])
             assert answer.status == 200, answer
+            connection.host = target
             yield connection
 
     @property
@@ -248,11 +258,13 @@ async def server(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIt
                     )
                 await handler(Connection(inner))
 
-    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(listener.serve, handle)
-            yield listener.extra(SocketAttribute.local_port)
-            tasks.cancel_scope.cancel()
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(listener.serve, handle)
+        yield listener.extra(SocketAttribute.local_port)
+        tasks.cancel_scope.cancel()
 
 
 @dataclass(slots=True)

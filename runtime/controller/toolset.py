@@ -60,7 +60,7 @@ class Toolset:
 
     def is_awaited(self, name: str) -> bool:
         """Whether a server may still offer what a caller calls `name`, a tool or all of its."""
-        return any(f"{name}__".startswith(f"{server}__") for server in self.servers)
+        return any(name == one or name.startswith(f"{one}__") for one in self.servers)
 
     def add(self, wire: dict[str, Any], offered: list[FunctionDeclaration]) -> None:
         """Take over what was offered for a tool."""

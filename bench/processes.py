@@ -22,6 +22,10 @@ class ProcessCost:
         fields = text[text.rindex(")") + 2 :].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def resident(self) -> int:
+        """Bytes of its memory now."""
+        return self._read("VmRSS")
+
     def forget_peak(self) -> None:
         """Count the growth of its memory from here. Raises `OSError` when that is not allowed."""
         (self._folder / "clear_refs").write_text("5", encoding="ascii")

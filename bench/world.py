@@ -44,9 +44,10 @@ class World:
         return folder
 
     @contextmanager
-    def controller(self, name: str) -> Generator[RunningController]:
+    def controller(self, name: str, config: str = "") -> Generator[RunningController]:
         """A controller of its own with the default limits, in a process of its own."""
-        with running_controller(self.folder_of(name) / "state", self.config) as controller:
+        state_dir = self.folder_of(name) / "state"
+        with running_controller(state_dir, self.config + config) as controller:
             yield controller
 
 

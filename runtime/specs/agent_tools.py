@@ -9,6 +9,7 @@ from typing import Any
 from runtime.schema.base import Strict
 from runtime.schema.model import FunctionDeclaration
 from runtime.schema.sandbox_tools import SANDBOX_TOOLS, TOOL_GROUPS
+from runtime.schema.server_names import wrong_server_name
 from runtime.specs.agent_file import GoogleSearchEntry, McpServerEntry, UrlContextEntry
 from runtime.specs.file_models import check
 from runtime.specs.mistakes import Loc, did_you_mean
@@ -22,7 +23,6 @@ _RELAYED: dict[str, type[Strict]] = {
 _BY_NAME = {*TOOL_GROUPS, *SANDBOX_TOOLS, "google_search", "url_context"}
 _BY_TYPE = {*_BY_NAME, "mcp_server", "function"}
 _FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
-_SERVER_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(slots=True)
@@ -123,8 +123,9 @@ def _add_other(document: Document, tools: ToolSet, entry: dict[str, Any], loc: L
 
 
 def _wrong_server(server: McpServerEntry, tools: ToolSet) -> tuple[str, str] | None:
-    if not _SERVER_NAME.fullmatch(server.name):
-        return "name", "must be letters, digits, _ and - (at most 64)"
+    wrong_name = wrong_server_name(server.name)
+    if wrong_name:
+        return "name", wrong_name
     if not re.fullmatch(r"https?://[^\s/]+\S*", server.url):
         return "url", "must be an http:// or https:// URL"
     if any(other.get("name") == server.name for other in tools.others):

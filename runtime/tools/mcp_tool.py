@@ -11,12 +11,11 @@ from typing import Any
 import httpx2
 
 from runtime.errors import AddressRefused, InvalidRequest
+from runtime.schema.server_names import wrong_server_name
 from runtime.tools.dial import Dialer
 
-MAX_SERVER_NAME = 40
 MAX_HEADERS = 50
 MAX_HEADER_CHARACTERS = 16_384
-_NAME = re.compile(r"[a-z0-9_-]+")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\x20-\x7e\x80-\xff\t]*")
 _OWN_HEADERS = {
@@ -68,16 +67,12 @@ class McpTool:
 def read_mcp_tool(tool: Mapping[str, Any], dialer: Dialer) -> McpTool:
     """The tool in its wire form, checked. Raises `InvalidRequest`."""
     name = tool.get("name")
-    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
-        raise InvalidRequest(
-            "mcp_server: name: is needed, of lower-case letters, digits, _ and - only."
-        )
+    if not isinstance(name, str):
+        raise InvalidRequest("mcp_server: name: is needed.")
     where = f"mcp_server '{name[:80]}'"
-    if "__" in name or name.endswith("_") or len(name) > MAX_SERVER_NAME:
-        raise InvalidRequest(
-            f"{where}: name: has at most {MAX_SERVER_NAME} characters, no '__' and no '_' at its "
-            "end, since tools are called server__tool."
-        )
+    wrong = wrong_server_name(name)
+    if wrong is not None:
+        raise InvalidRequest(f"{where}: name: {wrong}.")
     if tool.get("credential") is not None:
         raise InvalidRequest(f"{where}: credential: is not supported yet; use 'headers'.")
     url = tool.get("url")

@@ -129,6 +129,16 @@ def load(folder: Path, text: str) -> AgentSpec:
             ],
         ),
         (
+            "id: a\ntools:\n"
+            "  - {type: mcp_server, name: Weather, url: 'http://x/mcp'}\n"
+            "  - {type: mcp_server, name: a__b, url: 'http://x/mcp'}\n",
+            [
+                "3:30: tools[0].name: must be lower-case letters, digits, _ and - only",
+                "4:30: tools[1].name: has at most 40 characters, no '__' and no '_' at its end, "
+                "since tools are called server__tool",
+            ],
+        ),
+        (
             "id: a\nskills: [reprot, ./nowhere]\n",
             [
                 "2:10: skills[0]: there is no skill `reprot`; did you mean `report`? "

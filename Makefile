@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup image run test check lock bench
+.PHONY: help setup image sdks run test check lock bench
 BIN := .venv/bin
 ARGS ?=
 
@@ -12,10 +12,13 @@ setup: ## Install what is missing on this machine and start the Docker daemon
 image: setup ## Build the sandbox image unless it is there
 	@$(BIN)/sandlot image build
 
+sdks: setup ## Install the SDKs that only tests use
+	@scripts/setup-sdks
+
 run: image ## Run the agent `tour` on a data set that ships with Sandlot
 	@$(BIN)/sandlot run tour --show $(ARGS)
 
-test: image ## Run all tests (ARGS="-k name" to choose)
+test: image sdks ## Run all tests (ARGS="-k name" to choose)
 	@$(BIN)/pytest $(ARGS)
 
 check: setup ## Check style, types and layers

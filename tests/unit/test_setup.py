@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -64,6 +65,7 @@ def test_every_recipe_is_one_line() -> None:
     "lock",
     [
         "requirements.lock",
+        "tests/contract/acceptance/previous.lock",
         *(f"sandbox-image/{n}-requirements.lock" for n in ("agent", "guest", "node")),
     ],
 )
@@ -72,3 +74,11 @@ def test_a_lock_names_hashes_and_no_registry(lock: str) -> None:
     packages = re.split(r"\n(?=\S)", text.strip())
     assert all("--hash=sha256:" in package for package in packages)
     assert not re.search(r"https?:|file:|index-url|find-links", text)
+
+
+def test_the_javascript_lock_names_hashes_and_no_registry() -> None:
+    text = (ROOT / "tests/contract/acceptance/javascript/package-lock.json").read_text("utf-8")
+    packages = {name: one for name, one in json.loads(text)["packages"].items() if name}
+    assert packages["node_modules/@google/genai"]["version"] == "3.1.0"
+    assert all(one["integrity"].startswith("sha512-") for one in packages.values())
+    assert not re.search(r'"resolved"|\.tgz', text)

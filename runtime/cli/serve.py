@@ -14,6 +14,7 @@ import typer
 
 from runtime.cli.compose import Controller, open_controller
 from runtime.cli.connection import Home, home
+from runtime.cli.limits import raise_open_files
 from runtime.cli.logbook import open_logbook
 from runtime.cli.server import ApiServer, CannotStart, listen, url_of
 from runtime.cli.state import (
@@ -52,6 +53,7 @@ def serve(order: ServeOrder) -> None:
     host = order.host or here.settings.server.host
     refuse_public_address(host, key)
     open_logbook()
+    raise_open_files()
     with _one_error():
         anyio.run(_serve, order, here, key, host)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import anyio
 from anyio.abc import ByteStream
-from anyio.streams.tls import TLSStream
 
 from runtime.egress.caller import Caller
 from runtime.egress.client_hello import (
@@ -25,7 +24,7 @@ from runtime.egress.pump import Count, pump, pump_stream
 from runtime.egress.refusals import Refusal
 from runtime.egress.session import Inside, Session
 from runtime.egress.uplink import Line, Uplink
-from runtime.egress.wire import Rewound, Wire
+from runtime.egress.wire import Rewound, Secured, Wire
 from runtime.groups import collapsed
 from runtime.outbound.addresses import literal
 
@@ -34,7 +33,6 @@ TLS_PORTS = frozenset({443, 8443})
 
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _HANDSHAKE = b"\x16"
-_CLOSE_SECONDS = 1.0
 
 
 def tls_refusal(hello: ClientHello, authority: Authority, verdict: Verdict) -> str | None:
@@ -174,10 +172,9 @@ class Tunnel:
         limits = environment.policy.rules.limits
         try:
             with anyio.fail_after(limits.header_seconds):
-                stream = await TLSStream.wrap(
+                stream = await Secured.serve(
                     Rewound(opening.data, self._wire),
-                    server_side=True,
-                    ssl_context=environment.issuer.context(self._authority.host),
+                    environment.issuer.context(self._authority.host),
                 )
         except (ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream, TimeoutError):
             # After a failed handshake there is nobody to explain it to.
@@ -223,7 +220,7 @@ class _TlsSession(Session):
 
     def __init__(
         self,
-        stream: TLSStream,
+        stream: Secured,
         caller: Caller,
         environment: Environment,
         uplink: Uplink,
@@ -235,5 +232,4 @@ class _TlsSession(Session):
     async def serve(self) -> None:
         """Carry requests until the connection ends."""
         await super().serve()
-        with anyio.move_on_after(_CLOSE_SECONDS):
-            await self._stream.aclose()
+        await self._stream.say_goodbye()

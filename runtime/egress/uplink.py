@@ -17,13 +17,12 @@ from urllib.parse import unquote, urlsplit
 
 import anyio
 from anyio.abc import ByteStream
-from anyio.streams.tls import TLSStream
 
 from runtime.egress.hosts import Authority, bracketed, read_authority
 from runtime.egress.policy import Policy
 from runtime.egress.protocol import ProxySettings
 from runtime.egress.refusals import Refusal
-from runtime.egress.wire import Wire
+from runtime.egress.wire import Secured, Wire
 from runtime.errors import AddressRefused, InvalidRequest
 from runtime.outbound.addresses import Allowance, IpAddress
 from runtime.outbound.door import Door, Reached, Resolve, system_addresses
@@ -122,9 +121,7 @@ class Uplink:
 
     async def _wrapped(self, stream: ByteStream, host: str) -> ByteStream:
         try:
-            return await TLSStream.wrap(
-                stream, hostname=host, ssl_context=self._tls, standard_compatible=False
-            )
+            return await Secured.connect(stream, host, self._tls)
         except BaseException:
             await stream.aclose()
             raise

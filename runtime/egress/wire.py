@@ -1,16 +1,23 @@
-"""A byte stream over a socket that does not block: nothing is read ahead, nothing is buffered."""
+"""Byte streams: over a socket, without reading ahead or buffering, and over TLS."""
 
 from __future__ import annotations
 
 import socket
+import ssl
+from contextlib import suppress
 
 import anyio
 from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint
+from anyio.streams.tls import TLSStream
 
 CHUNK_BYTES = 256 * 1024
 _SEND_BUFFER_BYTES = 1024 * 1024
 """Asked of the kernel for sockets to sandboxes: with less, bulk is passed on in small pieces."""
+
+
+_GOODBYE_SECONDS = 1.0
+_GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
 class Wire(ByteStream):
@@ -136,3 +143,51 @@ class Rewound(ByteStream):
     async def aclose(self) -> None:
         """Close the stream."""
         await self._stream.aclose()
+
+
+class Secured(ByteStream):
+    """TLS over a stream, with the errors of a stream."""
+
+    def __init__(self, tls: TLSStream) -> None:
+        self._tls = tls
+
+    @classmethod
+    async def serve(cls, stream: ByteStream, context: ssl.SSLContext) -> Secured:
+        """TLS with a client. Raises `anyio.BrokenResourceError`, `ssl.SSLError`."""
+        return cls(await TLSStream.wrap(stream, server_side=True, ssl_context=context))
+
+    @classmethod
+    async def connect(cls, stream: ByteStream, host: str, context: ssl.SSLContext) -> Secured:
+        """TLS with a server whose certificate is for `host`. Raises the same."""
+        return cls(
+            await TLSStream.wrap(
+                stream, hostname=host, ssl_context=context, standard_compatible=False
+            )
+        )
+
+    async def receive(self, max_bytes: int = CHUNK_BYTES) -> bytes:
+        """The next bytes."""
+        try:
+            return await self._tls.receive(max_bytes)
+        except ssl.SSLError as error:
+            raise anyio.BrokenResourceError from error
+
+    async def send(self, item: bytes) -> None:
+        """Send all of `item`."""
+        try:
+            await self._tls.send(item)
+        except ssl.SSLError as error:
+            raise anyio.BrokenResourceError from error
+
+    async def send_eof(self) -> None:
+        """Raises `NotImplementedError`: TLS here has no half-closed connections."""
+        await self._tls.send_eof()
+
+    async def say_goodbye(self) -> None:
+        """Tell the peer that nothing was cut off; some clients take the answer for broken else."""
+        with anyio.move_on_after(_GOODBYE_SECONDS), suppress(ssl.SSLError, *_GONE):
+            await self._tls.unwrap()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._tls.transport_stream.aclose()

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 # The same examples in every run, however slow the machine is.
@@ -11,3 +15,11 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("steady")
+
+
+@pytest.fixture(autouse=True)
+def no_connection_fails() -> Iterator[None]:
+    """What ends a connection is foreseen: nothing lands in the log as a mistake of ours."""
+    with structlog.testing.capture_logs() as entries:
+        yield
+    assert [one for one in entries if one["event"] == "a connection failed"] == []

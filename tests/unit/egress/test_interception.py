@@ -433,3 +433,21 @@ async def test_a_client_that_offers_http2_gets_http1(
     ):
         inner = await tunnel.tls(HOST, egress.trust, alpn=("h2", "http/1.1"))
         assert (await inner.ask("GET", "/")).status == 200
+
+
+async def test_a_client_that_breaks_tls_breaks_nothing_else(
+    tmp_path: Path,
+    certificates: Certificates,
+    settings: ProxySettings,
+) -> None:
+    async with (
+        server(Echo(), certificates.serving(HOST)) as port,
+        gate(tmp_path, injecting(), None, settings) as egress,
+    ):
+        async with egress.tunnel(f"{HOST}:{port}") as tunnel:
+            inner = await tunnel.tls(HOST, egress.trust)
+            assert (await inner.ask("GET", "/")).status == 200
+            await tunnel.send(b"\x17\x03\x03\x00\x05hello")
+            await tunnel.rest()
+        async with inside(egress, port) as caller:
+            assert (await caller.ask("GET", "/")).status == 200

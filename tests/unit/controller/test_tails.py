@@ -189,3 +189,16 @@ async def test_following_ends_when_the_interaction_is_deleted(store: Store) -> N
 
 def _settled(_summary: Any, _log: Any) -> Any:
     return Settlement("completed", {}, None, [], 0, [])
+
+
+async def test_a_log_is_continued_after_a_restart(tmp_path: Path) -> None:
+    async with Store.open(tmp_path) as store:
+        await store.journal.begin(beginning("int_1"))
+        await EventLog(store).append("int_1", [text("a"), text("b")])
+    async with Store.open(tmp_path) as store:
+        log = EventLog(store)
+        reader = log.follow("int_1", 1)
+        assert [(await anext(reader))[0] for _ in range(2)] == [2, 3]
+        await log.settle("int_1", "failed")
+        assert [seq async for seq, _ in reader] == [4]
+        assert [seq async for seq, _ in log.follow("int_1", 3)] == [4]

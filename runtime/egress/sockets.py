@@ -9,9 +9,9 @@ import stat
 from pathlib import Path
 
 from runtime.errors import SandboxUnavailable, SandlotError, StorageFull
+from runtime.socket_paths import address_of
 
 _BACKLOG = 128
-_MAX_PATH_BYTES = 107
 
 
 def listening_socket(path: Path, uid: int | None) -> socket.socket:
@@ -19,16 +19,12 @@ def listening_socket(path: Path, uid: int | None) -> socket.socket:
 
     Raises `StorageFull`, `SandboxUnavailable`.
     """
-    if len(os.fsencode(path)) > _MAX_PATH_BYTES:
-        raise SandboxUnavailable(
-            f"The state folder's path is too long for a unix socket: {path}. "
-            "Choose a shorter one with --state-dir."
-        )
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         # What lies there is of a controller that was killed: the folder is ours alone.
         path.unlink(missing_ok=True)
-        listening.bind(str(path))
+        with address_of(path) as address:
+            listening.bind(address)
         _restrict(path, uid)
         listening.listen(_BACKLOG)
     except OSError as error:

@@ -22,11 +22,11 @@ from runtime.schema.protocol import (
     Hello,
     StreamHello,
 )
+from runtime.socket_paths import address_of
 
 HELLO_SECONDS = 10.0
 MAX_HELLO_BYTES = 64 * 1024
 MAX_CONNECTIONS = 64
-_MAX_SOCKET_PATH = 107
 
 log = structlog.get_logger(__name__)
 
@@ -45,14 +45,10 @@ class SandboxListener:
     async def bind(self, guest_uid: int) -> None:
         """Make the directory and the socket. Raises `StorageFull`, `SandboxUnavailable`."""
         path = self.directory / GATEWAY_SOCKET
-        if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
-            raise SandboxUnavailable(
-                f"The state folder's path is too long for a unix socket: {path}. "
-                "Choose a shorter one with --state-dir."
-            )
         try:
             prepare_directory(self.directory)
-            self._listener = await anyio.create_unix_listener(path, mode=0o666)
+            with address_of(path) as address:
+                self._listener = await anyio.create_unix_listener(address, mode=0o666)
             restrict(self.directory, path, guest_uid)
         except OSError as error:
             raise _socket_error(error) from error

@@ -29,7 +29,7 @@ async def test_a_short_path_is_its_own_address() -> None:
 
 async def test_a_long_path_has_a_short_address(deep: Path) -> None:
     path = deep / "socket"
-    before = len(os.listdir("/proc/self/fd"))
+    before = len([*Path("/proc/self/fd").iterdir()])
     with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as caller:
         with address_of(path) as address:
             assert len(address) <= MAX_ADDRESS_BYTES < len(str(path))
@@ -38,7 +38,7 @@ async def test_a_long_path_has_a_short_address(deep: Path) -> None:
         assert path.is_socket()
         with address_of(path) as address:
             caller.connect(address)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
 async def test_a_folder_that_is_not_there(deep: Path) -> None:
@@ -64,6 +64,9 @@ async def test_a_sandbox_listens_below_a_long_path(deep: Path) -> None:
 
 async def test_an_environments_network_listens_below_a_long_path(deep: Path) -> None:
     for _ in range(2):
-        with listening_socket(deep / "proxy", None), socket.socket(socket.AF_UNIX) as caller:
-            with address_of(deep / "proxy") as address:
-                caller.connect(address)
+        with (
+            listening_socket(deep / "proxy", None),
+            socket.socket(socket.AF_UNIX) as caller,
+            address_of(deep / "proxy") as address,
+        ):
+            caller.connect(address)

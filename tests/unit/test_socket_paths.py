@@ -27,7 +27,7 @@ async def test_a_short_path_is_its_own_address() -> None:
         assert address == "/run/x"
 
 
-async def test_a_long_path_has_a_short_address(deep: Path) -> None:
+def test_a_long_path_has_a_short_address(deep: Path) -> None:
     path = deep / "socket"
     before = len([*Path("/proc/self/fd").iterdir()])
     with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as caller:

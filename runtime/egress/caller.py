@@ -88,6 +88,10 @@ class Caller:
         if data:
             await self.stream.send(data)
 
+    def leave_out(self, size: int) -> None:
+        """The next `size` bytes of the body are sent by somebody else; its length is announced."""
+        self._http.send_with_data_passthrough(h11.Data(data=_Length(size)))
+
     async def refuse(self, refusal: Refusal, summary: str, *, linger: bool = True) -> None:
         """Answer with a sentence, and end the connection; `linger` for who is still sending."""
         # Some clients show nothing but the reason phrase to their users.
@@ -156,6 +160,20 @@ class Caller:
                     read += len(await self.stream.receive())
             except (anyio.EndOfStream, anyio.BrokenResourceError, NotImplementedError):
                 return
+
+
+class _Length(bytes):
+    """Stands for that many bytes where they are only counted."""
+
+    _size: int
+
+    def __new__(cls, size: int) -> _Length:
+        self = super().__new__(cls)
+        self._size = size
+        return self
+
+    def __len__(self) -> int:
+        return self._size
 
 
 def _head_span(data: bytes) -> slice | None:

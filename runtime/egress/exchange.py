@@ -16,11 +16,11 @@ from runtime.egress.decoding import Decoder, Plain, decoder
 from runtime.egress.flow import Flow
 from runtime.egress.heads import Target, announces_body, end_to_end, wants_websocket
 from runtime.egress.origin import Origin
-from runtime.egress.pump import pump_stream
+from runtime.egress.pump import BULK_BYTES, pump_exactly, pump_stream
 from runtime.egress.redaction import Replacer
 from runtime.egress.refusals import Broken
 from runtime.egress.treatment import Headers, Treatment
-from runtime.egress.wire import Rewound
+from runtime.egress.wire import Rewound, Wire
 from runtime.groups import collapsed
 
 MAX_WHOLE_BODY = 1024 * 1024
@@ -158,8 +158,32 @@ class Exchange:
                 reason=reason,
             )
         )
-        await self._pass_body(unpack, redactor or Replacer({}))
+        if redactor is None:
+            await self._pass_as_it_is()
+        else:
+            await self._pass_body(unpack, redactor)
         await self._caller.send(h11.EndOfMessage())
+
+    async def _pass_as_it_is(self) -> None:
+        async for chunk in self._origin.body():
+            await self._send_answer(chunk)
+            outside, inside = self._origin.line.stream, self._caller.stream
+            if (
+                self._origin.unread > BULK_BYTES
+                and isinstance(outside, Wire)
+                and isinstance(inside, Wire)
+            ):
+                await self._pass_unread(outside, inside)
+
+    async def _pass_unread(self, outside: Wire, inside: Wire) -> None:
+        """Pass on what is left of a long body without reading it."""
+        size = self._origin.unread
+        self._caller.leave_out(size)
+        try:
+            await pump_exactly(outside, inside, self._flow.received, size)
+        except anyio.EndOfStream as error:
+            raise Broken("the server's answer breaks off") from error
+        self._origin.passed_on()
 
     async def _pass_body(self, unpack: Decoder, redactor: Replacer) -> None:
         async for chunk in self._origin.body():

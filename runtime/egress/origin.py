@@ -26,19 +26,30 @@ class Origin:
         self._target = target
         self._flow = flow
         self._http = _connection()
+        self._unread = 0
+        self._was_passed_on = False
+
+    @property
+    def unread(self) -> int:
+        """How much of the answer's body is on the wire still, and may be taken from there."""
+        return 0 if self._http.trailing_data[0] else self._unread
+
+    def passed_on(self) -> None:
+        """What was `unread` has been taken from the wire."""
+        self._unread, self._was_passed_on = 0, True
 
     def serves(self, target: Target) -> bool:
         """Whether a request for `target` can be sent on this connection, which must be idle."""
         same = (self._target.scheme, self._target.authority) == (target.scheme, target.authority)
-        done = h11.DONE
-        idle = self._http.our_state is done and self._http.their_state is done
+        complete = self._http.their_state is h11.DONE or self._was_passed_on
+        idle = self._http.our_state is h11.DONE and complete
         clean = self.is_fresh or (idle and not self._http.trailing_data[0])
         return same and clean and self.line.is_quiet()
 
     async def start(self, method: bytes, target: Target, headers: Headers, flow: Flow) -> None:
         """Send the head of a request. Raises `Broken`."""
         self._flow, self._target, self.is_fresh = flow, target, False
-        self._http = _connection()
+        self._http, self._unread, self._was_passed_on = _connection(), 0, False
         path = target.path
         if self.line.proxied is not None:
             path = target.absolute
@@ -64,6 +75,7 @@ class Origin:
             try:
                 event = self._http.next_event()
                 if event is not h11.NEED_DATA:
+                    self._measure(event)
                     return event if isinstance(event, h11.Event) else None
                 self._http.receive_data(await self._more())
             except h11.RemoteProtocolError as error:
@@ -71,7 +83,7 @@ class Origin:
 
     async def body(self) -> AsyncIterator[bytes]:
         """The body of the answer. Raises `Broken`, `Stopped`."""
-        while isinstance(event := await self.next_event(), h11.Data):
+        while not self._was_passed_on and isinstance(event := await self.next_event(), h11.Data):
             yield bytes(event.data)
 
     def left_over(self) -> bytes:
@@ -81,6 +93,14 @@ class Origin:
     async def aclose(self) -> None:
         """Close the connection."""
         await self.line.stream.aclose()
+
+    def _measure(self, event: object) -> None:
+        if isinstance(event, h11.Data):
+            self._unread = max(0, self._unread - len(event.data))
+        elif isinstance(event, h11.Response):
+            length = dict(event.headers).get(b"content-length", b"0")
+            # Of answers without a body the length says what another request would have got.
+            self._unread = int(length) if self._http.their_state is h11.SEND_BODY else 0
 
     async def _more(self) -> bytes:
         try:

@@ -26,6 +26,7 @@ Count = Callable[[int], None]
 _scratch = memoryview(bytearray(CHUNK_BYTES))
 """Read into and written from between two waits: one for all tunnels of a process."""
 _pipes = set[tuple[int, int]]()
+_ENDLESS = 2**62
 _SPLICE_FLAGS = 0x01 | 0x02  # SPLICE_F_MOVE, SPLICE_F_NONBLOCK
 
 
@@ -34,13 +35,15 @@ async def pump(source: Wire, sink: Wire, count: Count) -> None:
 
     Raises `anyio.BrokenResourceError` when either is gone, and what `count` raises.
     """
-    if not await _copy(source, sink, count, until=BULK_BYTES):
-        with _pipe() as pipe:
-            if pipe is None:
-                await _copy(source, sink, count, until=None)
-            else:
-                await _splice(source, sink, count, pipe)
+    if await _copy(source, sink, count, BULK_BYTES) == BULK_BYTES:
+        await _bulk(source, sink, count, _ENDLESS)
     await sink.send_eof()
+
+
+async def pump_exactly(source: Wire, sink: Wire, count: Count, size: int) -> None:
+    """Pass on `size` bytes. Raises `anyio.EndOfStream` when there are fewer, else like `pump`."""
+    if await _bulk(source, sink, count, size) < size:
+        raise anyio.EndOfStream
 
 
 async def pump_stream(
@@ -62,38 +65,49 @@ async def pump_stream(
         await sink.send(redactor.finish())
 
 
-async def _copy(source: Wire, sink: Wire, count: Count, until: int | None) -> bool:
-    """Whether `source` ended, rather than `until` bytes having been passed on."""
-    passed = 0
-    while until is None or passed < until:
-        await checkpoint()
-        size = await source.receive_into(_scratch)
-        if size == 0:
-            return True
-        count(size)
-        sent = sink.send_some(_scratch[:size])
-        if sent < size:
-            await sink.send(bytes(_scratch[sent:size]))
-        passed += size
-    return False
+async def _bulk(source: Wire, sink: Wire, count: Count, size: int) -> int:
+    with _pipe() as pipe:
+        if pipe is None:
+            return await _copy(source, sink, count, size)
+        return await _splice(source, sink, count, size, pipe)
 
 
-async def _splice(source: Wire, sink: Wire, count: Count, pipe: tuple[int, int]) -> None:
-    while True:
+async def _copy(source: Wire, sink: Wire, count: Count, size: int) -> int:
+    """How much was passed on: `size`, or less when `source` ended."""
+    left = size
+    while left:
         await checkpoint()
-        size = _moved(source.fileno(), pipe[1], PIPE_BYTES)
-        if size is None:
+        read = await source.receive_into(_scratch[:left])
+        if read == 0:
+            break
+        count(read)
+        sent = sink.send_some(_scratch[:read])
+        if sent < read:
+            await sink.send(bytes(_scratch[sent:read]))
+        left -= read
+    return size - left
+
+
+async def _splice(source: Wire, sink: Wire, count: Count, size: int, pipe: tuple[int, int]) -> int:
+    """The same as `_copy`, by way of a pipe that is empty before and afterwards."""
+    left = size
+    while left:
+        await checkpoint()
+        read = _moved(source.fileno(), pipe[1], min(left, PIPE_BYTES))
+        if read is None:
             await source.readable()
             continue
-        if size == 0:
-            return
-        count(size)
-        while size:
-            moved = _moved(pipe[0], sink.fileno(), size)
+        if read == 0:
+            break
+        count(read)
+        left -= read
+        while read:
+            moved = _moved(pipe[0], sink.fileno(), read)
             if moved is None:
                 await sink.writable()
             else:
-                size -= moved
+                read -= moved
+    return size - left
 
 
 def _moved(source: int, sink: int, size: int) -> int | None:

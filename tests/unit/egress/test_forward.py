@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import socket
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from runtime.egress.pump import BULK_BYTES, MAX_PIPES
 from runtime.egress.rules import Limits
 from tests.support.egress import (
     PATIENCE_SECONDS,
@@ -151,6 +153,37 @@ async def test_bodies_pass_with_their_framing(tmp_path: Path) -> None:
         answer = await caller.answer()
         assert "transfer-encoding: chunked" in answer.text.lower()
         assert answer.text.endswith("\r\n\r\nabcde")
+
+
+@pytest.mark.parametrize("size", [1, BULK_BYTES, BULK_BYTES + 1, 9 * 1024 * 1024 + 7])
+async def test_bodies_of_any_size_arrive_whole_and_the_connection_goes_on(
+    tmp_path: Path, size: int
+) -> None:
+    data = hashlib.shake_256(b"seed").digest(size)
+    echo = Echo(answer=lambda request: request.partition(b"\r\n\r\n")[2] or data)
+    async with server(echo) as port, gate(tmp_path, RULES) as egress, egress.connect() as caller:
+        url = f"http://a.example.com:{port}/"
+        for _ in range(2):
+            assert (await caller.ask("GET", url)).body == data
+            async with anyio.create_task_group() as tasks:
+                head = f"POST {url} HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"
+                tasks.start_soon(caller.send, head.encode() + data)
+                assert (await caller.answer()).body == data
+        assert echo.connections == 1
+        assert (await egress.event(method="GET")).bytes_in > size
+
+
+async def test_a_long_answer_that_breaks_off_is_not_passed_off_as_whole(tmp_path: Path) -> None:
+    async def handler(connection: Connection) -> None:
+        await connection.read_until(b"\r\n\r\n")
+        length = 4 * BULK_BYTES
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length
+        await connection.send(head + bytes(length - 1))
+
+    async with server(handler) as port, gate(tmp_path, RULES) as egress, egress.connect() as caller:
+        with pytest.raises(anyio.IncompleteRead):
+            await caller.ask("GET", f"http://a.example.com:{port}/")
+        assert (await egress.event(method="GET")).verdict == "failed"
 
 
 async def test_requests_that_come_at_once_are_answered_in_order(tmp_path: Path) -> None:
@@ -465,3 +498,19 @@ async def test_a_great_many_connections_at_once_are_told_to_wait(tmp_path: Path)
                     await checkpoint()
             gone.set()
     assert statuses.count(200) == 10 and set(statuses) == {200, 429}
+
+
+async def test_more_long_answers_at_once_than_there_are_pipes(tmp_path: Path) -> None:
+    size, count = 4 * 1024 * 1024, MAX_PIPES + 4
+    data = hashlib.shake_256(b"seed").digest(size)
+    echo = Echo(answer=lambda _: data)
+    async with server(echo) as port, gate(tmp_path, RULES) as egress, AsyncExitStack() as stack:
+        callers = [await stack.enter_async_context(egress.connect()) for _ in range(count)]
+        request = f"GET http://a.example.com:{port}/ HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+        for caller in callers:
+            await caller.send(request)
+        with anyio.fail_after(PATIENCE_SECONDS):
+            while len(echo.requests) < count:
+                await checkpoint()
+        for caller in callers:
+            assert (await caller.answer()).body == data

@@ -36,6 +36,8 @@ class Sides:
 
     floor: list[Calls] = field(default_factory=list[Calls])
     ours: list[Calls] = field(default_factory=list[Calls])
+    cpu_seconds: dict[str, float] = field(default_factory=dict[str, float])
+    """What each server worked for all its calls."""
 
     def rates(self) -> tuple[Samples, Samples]:
         """Answers a second in each round: ours, the floor's."""
@@ -44,6 +46,15 @@ class Sides:
     def latencies(self, part: float) -> tuple[Samples, Samples]:
         """A quantile of each round in milliseconds: ours, the floor's."""
         return self._each(lambda one: one.quantile(part) * _MILLISECONDS)
+
+    def work(self) -> dict[str, float]:
+        """The CPU time of each server for one call, in milliseconds, by what it is."""
+        made = {"ours": self.ours, "floor": self.floor}
+        counts = {name: sum(len(one.latencies) for one in side) for name, side in made.items()}
+        return {
+            f"{name} CPU ms for each": self.cpu_seconds[name] / count * _MILLISECONDS
+            for name, count in counts.items()
+        }
 
     def _each(self, value: Callable[[Calls], float]) -> tuple[Samples, Samples]:
         ours, floor = (Samples(tuple(map(value, side))) for side in (self.ours, self.floor))
@@ -93,7 +104,7 @@ class Api:
         self._ours = ours
         self._bare = bare
         self._key = key
-        self._cost = ProcessCost(ours.pid)
+        self._costs = {"ours": ProcessCost(ours.pid), "floor": ProcessCost(bare.pid)}
 
     def get(self) -> list[Figure]:
         """The rate and the tail of `GET /v1/interactions/{id}`."""
@@ -113,7 +124,7 @@ class Api:
                 measured=rates[0],
                 floor=Floor(floor, rates[1]),
                 target=GET,
-                details={"each looked at for the first time 1/s": first.rate},
+                details={"each looked at for the first time 1/s": first.rate, **sides.work()},
             ),
             Figure(
                 name="get_p99",
@@ -149,10 +160,7 @@ class Api:
         """As many of them as there is room for."""
         requests = [request("POST", _PATH, self._key, BODY)]
         seconds, rounds = self._world.rounds(5, 2), self._world.rounds(3, 1)
-        before = self._cost.cpu_seconds()
         sides = self._by_turns(requests, CREATORS, seconds, rounds)
-        made = sum(len(one.latencies) for one in sides.ours)
-        work = (self._cost.cpu_seconds() - before) / made * _MILLISECONDS
         ours, floor = sides.rates()
         self._world.say(f"sustained: {ours.median:.0f}/s, floor {floor.median:.0f}/s")
         return Figure(
@@ -165,16 +173,23 @@ class Api:
             details={
                 "p50 ms": sides.latencies(0.5)[0].median,
                 "p99 ms": sides.latencies(0.99)[0].median,
-                "controller's CPU ms for each": work,
+                **sides.work(),
             },
         )
 
     def _by_turns(self, requests: list[str], clients: int, seconds: float, rounds: int) -> Sides:
         sides = Sides()
+        before = self._cpu_seconds()
         for _ in range(rounds):
             sides.floor.append(call(self._bare.port, requests, clients, seconds))
             sides.ours.append(call(self._ours.port, requests, clients, seconds))
+        sides.cpu_seconds = {
+            name: worked - before[name] for name, worked in self._cpu_seconds().items()
+        }
         return sides
+
+    def _cpu_seconds(self) -> dict[str, float]:
+        return {name: cost.cpu_seconds() for name, cost in self._costs.items()}
 
     def _new(self) -> str:
         return Creator(self._ours.port, self._key).create(BODY)["id"]

@@ -10,11 +10,13 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
 
 from runtime.api.bodies import read_json
+from runtime.api.compat import legacy
 from runtime.api.compat.answers import Call, read_call
+from runtime.api.compat.guide import is_before
 from runtime.api.compat.schemas import GuideAnswer, GuideInteraction
 from runtime.api.creation import answered, begin, view_of, wait_for
 from runtime.api.faults import documented
-from runtime.api.look import LOOK_PARAMETERS, read_look
+from runtime.api.look import LOOK_PARAMETERS, Look, read_look
 from runtime.api.schemas import EVENTS, json_body
 from runtime.api.services import Services, ServicesDep, services_of
 from runtime.api.stream import NATIVE, EventStream, stored_blocks
@@ -79,6 +81,8 @@ async def get_interaction(request: Request, interaction_id: str) -> Response:
     # Asked for directly: what FastAPI does for a dependency costs more than the answer.
     services = services_of(request)
     look = read_look(request)
+    if is_before(request.headers.get("api-revision")):
+        return await _get_old(services, interaction_id, look)
     if not look.stream:
         body = await services.interactions.rendered(
             interaction_id, include_input=look.include_input
@@ -115,6 +119,18 @@ async def delete_interaction(interaction_id: str, services: ServicesDep) -> Resp
     """Delete an interaction and its events; a running one is cancelled first."""
     await services.interactions.delete(interaction_id)
     return JSONResponse({})
+
+
+async def _get_old(services: Services, interaction_id: str, look: Look) -> Response:
+    """The interaction for who reads `outputs`."""
+    if not look.stream:
+        view = await services.interactions.view(interaction_id, include_input=look.include_input)
+        return JSONResponse(legacy.old_view(view), headers=legacy.HEADERS)
+    after = await _resume_point(services, interaction_id, look.last_event_id)
+    events = legacy.old_events(services.interactions.log.follow(interaction_id, after))
+    stream = EventStream(NATIVE.blocks(events), services.draining)
+    stream.headers.update(legacy.HEADERS)
+    return stream
 
 
 async def _answer(services: Services, accepted: Accepted, call: Call) -> Response:

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import anyio
 import anyio.to_thread
 import pytest
+from google import genai
+from google.genai import types
 
 from runtime import clock
 from runtime.client import AsyncClient, Client
@@ -140,6 +142,78 @@ async def test_the_snippets_run_asynchronously(api: LocalController) -> None:
     assert said(api, 1)[0].startswith("Plan a 3-day")
     names = await run(AGENT_SNIPPET)
     assert names["result"].id == names["operation_id"]
+
+
+BUSY = {"agent_id": "clerk", "contents": ["```tool ask\n{}\n```"], "background": True}
+
+
+async def test_operations_of_the_blocking_client(api: LocalController) -> None:
+    def act(client: Client) -> None:
+        run = client.interactions.create(**BUSY)
+        assert run.operation_id == run.id
+        operations = client.interactions.operations
+        done = operations.wait(run.operation_id)
+        assert (done.id, done.done, done.status) == (run.id, True, "requires_action")
+        assert operations.get(run.operation_id).status == "requires_action"
+        operations.cancel(run.operation_id)
+        assert operations.get(run.operation_id).status == "requires_action"
+        assert [found.id for found in operations.list()] == [run.id]
+
+    await with_client(api, act)
+
+
+async def test_operations_of_the_asynchronous_client(api: LocalController) -> None:
+    async with AsyncClient(api.url, KEY) as client:
+        run = await client.interactions.create(**BUSY)
+        operations = client.interactions.operations
+        assert run.operation_id is not None
+        assert (await operations.wait(run.operation_id)).status == "requires_action"
+        assert (await operations.get(run.operation_id)).done
+        assert [found.id for found in await operations.list()] == [run.id]
+
+
+async def test_cancelling_an_operation(tmp_path: Path) -> None:
+    async with running(tmp_path / "state") as served, AsyncClient(served.url, KEY) as client:
+        run = await client.interactions.create(
+            agent_id="antigravity", contents=["hang"], background=True
+        )
+        assert run.operation_id is not None
+        operations = client.interactions.operations
+        assert (await operations.get(run.operation_id)).status == "in_progress"
+        await operations.cancel(run.operation_id)
+        stopped = await operations.get(run.operation_id)
+        assert (stopped.done, stopped.status) == (True, "cancelled")
+
+
+async def test_an_expired_session_in_both_clients(api: LocalController) -> None:
+    opening: dict[str, Any] = {"model": "gemini-3-pro", "session_config": {"ttl": "1s"}}
+    async with AsyncClient(api.url, KEY) as client:
+        first = await client.interactions.create(contents=["a"], **opening)
+        assert first.session_id is not None
+        await expired(api.store, first.session_id)
+        with pytest.raises(NotFound, match="expired"):
+            await client.interactions.create(session_id=first.session_id, contents=["b"])
+
+    def late(blocking: Client) -> None:
+        with pytest.raises(NotFound, match="expired"):
+            blocking.interactions.create(session_id=first.session_id, contents=["b"])
+
+    await with_client(api, late)
+
+
+async def test_sessions_through_the_official_sdk(api: LocalController) -> None:
+    """It knows nothing of sessions, and sends what it is told to send beside its own fields."""
+    options = types.HttpOptions(base_url=api.url)
+    async with genai.Client(api_key=KEY, http_options=options).aio as client:
+        first = await client.interactions.create(
+            model="gemini-3-pro", input="One.", extra_body={"session_config": {"ttl": "60s"}}
+        )
+        session = first.model_dump()["session_id"]
+        again = await client.interactions.create(
+            model="gemini-3-pro", input="Two.", extra_body={"session_id": session}
+        )
+    assert again.output_text == "Two."
+    assert said(api, 1) == ["One.", "Two."]
 
 
 async def test_over_plain_http(api: LocalController) -> None:
@@ -348,8 +422,9 @@ async def test_client_errors_are_the_controllers(api: LocalController) -> None:
     def wrong(client: Client) -> None:
         with pytest.raises(NotFound, match="expired"):
             client.interactions.create(session_id="session_0", contents=["x"])
-        with pytest.raises(InvalidRequest, match="2026-05-20"):
-            client.interactions.create(model="gemini-3-pro", input="x", schemaVersion="9")
+        for version in ("9", "2025-12-11", "V1", "", 1):
+            with pytest.raises(InvalidRequest, match="one of 2026-05-20, v1, v1beta"):
+                client.interactions.create(model="gemini-3-pro", input="x", schemaVersion=version)
 
     await with_client(api, wrong)
 
@@ -369,10 +444,25 @@ async def test_the_old_shape_is_answered_in_the_old_shape(api: LocalController) 
     _, answer, headers = await post(api, body)
     assert "outputs" not in answer
     assert "deprecation" not in headers
-    _, answer, _ = await post(
-        api, {"model": "gemini-3-pro", "input": "Hi"}, **{"api-revision": "2025-12-11"}
-    )
-    assert answer["outputs"][0]["text"] == "Hi"
+    plain = {"model": "gemini-3-pro", "input": "Hi"}
+    for revision, name in (("2025-12-11", "outputs"), ("2026-05-20", "steps"), ("new", "steps")):
+        _, answer, _ = await post(api, plain, **{"api-revision": revision})
+        assert {"outputs", "steps"} & answer.keys() == {name}
+        async with api.http() as http:
+            headers = {"api-revision": revision}
+            found = await http.get(f"/v1/interactions/{answer['id']}", headers=headers)
+        assert {"outputs", "steps"} & found.json().keys() == {name}
+
+
+@pytest.mark.parametrize("version", ["2026-05-20", "v1", "v1beta", "v1alpha", "v1beta1"])
+async def test_schema_versions(api: LocalController, version: str) -> None:
+    for more in ({"contents": ["Hi"]}, {"input": "Hi"}, {"input": TURNS}):
+        status, answer, headers = await post(
+            api, {"model": "gemini-3-pro", "schemaVersion": version, **more}
+        )
+        assert status == 200, answer
+        assert "steps" in answer
+        assert "deprecation" not in headers
 
 
 async def test_the_old_shape_streams_under_the_old_names(api: LocalController) -> None:

@@ -25,7 +25,7 @@ INPUTS: tuple[Json, ...] = (
     {"input": [{"role": "user", "content": PROMPT}]},
     {"contents": [PROMPT]},
     {"contents": [{"role": "user", "parts": [{"text": PROMPT}]}], "session_config": {"ttl": "60s"}},
-    {"messages": [{"role": "user", "content": PROMPT}], "schemaVersion": "2025-12-11"},
+    {"messages": [{"role": "user", "content": PROMPT}], "schemaVersion": "v1"},
 )
 KEPT: Mapping[str, set[str]] = {
     "/v1/interactions": {"stream", "background", "labels", "generation_config"},

@@ -19,10 +19,10 @@ from runtime.controller.sessions import MAX_TTL_SECONDS, SessionCall
 from runtime.errors import InvalidRequest
 
 Json = dict[str, Any]
-CURRENT = ("2026-05-20", "v1", "v1beta")
-"""Schema versions of the present shape: an answer has `steps`."""
-OLD = ("2025-12-11",)
-"""Schema versions of the shape before: an answer has `outputs`."""
+REVISION = "2026-05-20"
+"""The revision of the present shape: an answer has `steps`. Before it, it had `outputs`."""
+VERSIONS = (REVISION, "v1", "v1beta", "v1alpha", "v1beta1")
+"""Values of `schemaVersion`; all of them are the present shape."""
 
 _RENAMED = {
     "agent_id": "agent",
@@ -45,6 +45,7 @@ _RENAMED = {
     "toolConfig": "tool_config",
 }
 _OWN = {"contents", "messages", "session_id", "session_config", "schemaVersion", "tool_config"}
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TTL = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)s?")
 
 
@@ -62,11 +63,12 @@ def read_guide(body: Any, revision: str | None = None) -> GuideCall | None:
 
     `revision` is the header `Api-Revision`. Raises `InvalidRequest`, naming the field.
     """
-    if not isinstance(body, dict) or not (is_guide_style(body) or revision in OLD):
+    reads_outputs = is_before(revision)
+    if not isinstance(body, dict) or not (is_guide_style(body) or reads_outputs):
         return None
     asked = respell(body, _RENAMED)
-    version = _version(asked.pop("schemaVersion", None)) or (revision if revision in OLD else None)
-    is_old = is_old_input(asked.get("input"))
+    version = _version(asked.pop("schemaVersion", None))
+    is_old = version is None and (reads_outputs or is_old_input(asked.get("input")))
     session = _session(asked.pop("session_id", None), asked.pop("session_config", None))
     _read_input(asked)
     _read_instruction(asked)
@@ -77,7 +79,12 @@ def read_guide(body: Any, revision: str | None = None) -> GuideCall | None:
         config = asked.get("agent_config") or {"type": "antigravity"}
         with reading("agent_config"):
             asked["agent_config"] = {**config, "model": asked.pop("model")}
-    return GuideCall(asked, session, version in OLD or (version is None and is_old))
+    return GuideCall(asked, session, is_old)
+
+
+def is_before(revision: str | None) -> bool:
+    """Whether the header `Api-Revision` names one from before the present shape."""
+    return revision is not None and bool(_DATE.fullmatch(revision)) and revision < REVISION
 
 
 def is_guide_style(body: Json) -> bool:
@@ -93,11 +100,11 @@ def is_guide_style(body: Json) -> bool:
 
 
 def _version(asked: Any) -> str | None:
-    if asked is None or (isinstance(asked, str) and asked in CURRENT + OLD):
+    if asked is None or (isinstance(asked, str) and asked in VERSIONS):
         return asked
     raise InvalidRequest(
-        f"schemaVersion: '{str(asked)[:80]}' is not known; use one of "
-        f"{', '.join(CURRENT)}, or {', '.join(OLD)} for the shape with 'outputs'."
+        f"schemaVersion: '{str(asked)[:80]}' is not known; use one of {', '.join(VERSIONS)}, or "
+        "leave it out: a call in an older shape is answered in that shape then."
     )
 
 

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from runtime.schema.base import Open
 from runtime.schema.resources import Interaction
 
-SchemaVersion = Literal["2026-05-20", "v1", "v1beta", "2025-12-11"]
+SchemaVersion = Literal["2026-05-20", "v1", "v1beta", "v1alpha", "v1beta1"]
 
 
 class SessionConfig(Open):
@@ -39,7 +39,7 @@ class GuideInteraction(Open):
     """The session that this is a turn of."""
     session_config: SessionConfig | None = None
     schemaVersion: SchemaVersion | None = None  # noqa: N815 - the wire's name
-    """Which shape the answer has: `steps`, or `outputs` for `2025-12-11`."""
+    """The shape of the answer: with `steps`. Left out, a call in an older shape gets `outputs`."""
     tools: list[Any] | None = None
     """`{codeExecution: {}}`, `{functionDeclarations: […]}` and the wire's own tools."""
     stream: bool | None = None

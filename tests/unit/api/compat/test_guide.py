@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runtime.api.compat.answers import read_call
-from runtime.api.compat.guide import CURRENT, OLD, GuideCall, read_guide
+from runtime.api.compat.guide import VERSIONS, GuideCall, read_guide
 from runtime.controller.sessions import SessionCall
 from runtime.errors import InvalidRequest
 from runtime.schema.requests import read_request
@@ -263,24 +263,31 @@ def test_what_cannot_be_read_is_named(body: dict[str, Any], message: str) -> Non
         read_guide({"model": "m", **body})
 
 
-@pytest.mark.parametrize("version", CURRENT)
-def test_present_versions(version: str) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_schema_versions(version: str) -> None:
     assert not guide(model="m", input="x", schemaVersion=version).is_old
+    assert not guide(
+        model="m", input=[{"role": "user", "content": "x"}], schemaVersion=version
+    ).is_old
 
 
-@pytest.mark.parametrize("version", OLD)
-def test_old_versions_by_field_and_by_header(version: str) -> None:
-    assert guide(model="m", input="x", schemaVersion=version).is_old
-    found = read_guide({"model": "m", "input": "x"}, version)
+@pytest.mark.parametrize("revision", ["2025-12-11", "2026-05-19"])
+def test_revisions_from_before_the_steps(revision: str) -> None:
+    found = read_guide({"model": "m", "input": "x"}, revision)
     assert found is not None
     assert found.is_old
-    assert read_guide({"model": "m", "input": "x"}, "2026-05-20") is None
 
 
-def test_an_unknown_version_is_refused_with_the_list() -> None:
+@pytest.mark.parametrize("revision", ["2026-05-20", "2027-01-01", "1", "", "v1", None])
+def test_other_revisions(revision: str | None) -> None:
+    assert read_guide({"model": "m", "input": "x"}, revision) is None
+
+
+@pytest.mark.parametrize("version", ["2031-01-01", "2025-12-11", "", 1])
+def test_an_unknown_version_is_refused_with_the_list(version: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        guide(model="m", input="x", schemaVersion="2031-01-01")
-    assert all(version in refused.value.message for version in (*CURRENT, *OLD))
+        guide(model="m", input="x", schemaVersion=version)
+    assert all(known in refused.value.message for known in VERSIONS)
 
 
 def test_turns_are_the_old_shape() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench import api, browser, calls, chain, cold, files, memory, prompts, streams, tour
+from bench import api, browser, calls, chain, cold, egress, files, memory, prompts, streams, tour
 from bench.document import encode
 from bench.failures import NotMeasured
 from bench.figures import Figure, Missing, Report
@@ -42,6 +42,9 @@ MEASUREMENTS = (
     Measurement(("tour",), tour.measure),
     Measurement(("get", "get_p99", "create", "sustained"), api.measure),
     Measurement(("chain",), chain.measure),
+    Measurement(
+        ("egress", "egress_plain", "egress_call", "egress_secret", "egress_many"), egress.measure
+    ),
     Measurement(("first_event", "fan_out", "stream_memory"), streams.measure),
 )
 NAMES = tuple(name for one in MEASUREMENTS for name in one.names)

@@ -21,6 +21,10 @@ class Certificates:
         context.set_alpn_protocols(["http/1.1"])
         return context
 
+    def issued(self, *names: str) -> bytes:
+        """A certificate for `names` with its key, in PEM."""
+        return self._authority.issue_cert(*names).private_key_and_cert_chain_pem.bytes()
+
     @property
     def trusting(self) -> ssl.SSLContext:
         """What a client that trusts this authority uses."""

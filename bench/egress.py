@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from bench.egress_caller import HOST, Route, download, seconds
 from bench.figures import Figure, Floor, Target
+from bench.processes import ProcessCost
 from bench.samples import Samples
 from bench.world import World
 from runtime.egress.protocol import ProxySettings
@@ -59,16 +60,19 @@ async def _measure(
     world: World, certificates: Certificates, ports: tuple[int, int]
 ) -> list[Figure]:
     proxy = EgressProxy(ProxySettings(certificates=certificates.pem))
+    figures: list[Figure] = []
     async with anyio.create_task_group() as tasks, proxy.running():
         tasks.start_soon(_read_events, proxy)
         routes = await _routes(world, proxy, certificates, ports)
-        figures = [
-            *await anyio.to_thread.run_sync(_speed, world, routes),
+        figures += [
+            *await anyio.to_thread.run_sync(_speed, world, routes, ProcessCost(proxy.pid or 0)),
             *await anyio.to_thread.run_sync(_calls, world, routes),
         ]
         slowest = await anyio.to_thread.run_sync(_many, world, routes)
         memory = (await proxy.health()).memory_bytes / MIB
-        return [*figures, _many_figure(slowest, memory)]
+        figures.append(_many_figure(slowest, memory))
+        tasks.cancel_scope.cancel()
+    return figures
 
 
 async def _read_events(proxy: EgressProxy) -> None:
@@ -98,21 +102,23 @@ async def _routes(
     )
 
 
-def _speed(world: World, routes: Routes) -> list[Figure]:
+def _speed(world: World, routes: Routes, proxy: ProcessCost) -> list[Figure]:
     size, rounds = (64 if world.quick else 256) * MIB, world.rounds(9, 3)
     world.say(f"egress: {rounds} downloads of {size // MIB} MiB each way")
     ways = (routes.secure, routes.secure_through, routes.plain, routes.through)
+    before = proxy.cpu_seconds()
     taken = [[download(way, size) for way in ways] for _ in range(rounds)]
+    work = (proxy.cpu_seconds() - before) / (2 * rounds * size / MIB / 1024)
     speeds = [
         Samples(tuple(size / MIB / one for one in column)) for column in zip(*taken, strict=True)
     ]
     return [
-        _speed_figure("egress", "https:// through a tunnel", *speeds[:2]),
-        _speed_figure("egress_plain", "http://", *speeds[2:]),
+        _speed_figure("egress", "https:// through a tunnel", *speeds[:2], work),
+        _speed_figure("egress_plain", "http://", *speeds[2:], work),
     ]
 
 
-def _speed_figure(name: str, how: str, floor: Samples, measured: Samples) -> Figure:
+def _speed_figure(name: str, how: str, floor: Samples, measured: Samples, work: float) -> Figure:
     return Figure(
         name=name,
         what=f"a long answer of a server on loopback through the egress proxy, {how}",
@@ -120,6 +126,7 @@ def _speed_figure(name: str, how: str, floor: Samples, measured: Samples) -> Fig
         measured=measured,
         floor=Floor("the same answer to the same client, directly", floor),
         target=SPEED,
+        details={"CPU s of the proxy per GiB, both figures": work},
     )
 
 
@@ -181,7 +188,7 @@ def _many_figure(slowest: Samples, memory: float) -> Figure:
 
 
 @contextmanager
-def _server(world: World, certificates: Certificates) -> Iterator[tuple[int, int]]:
+def _server(world: World, certificates: Certificates) -> Generator[tuple[int, int]]:
     """The ports of a server in a process of its own."""
     pem = world.folder_of("egress") / "server.pem"
     Path(pem).write_bytes(certificates.issued(HOST))

@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import anyio
 
 _POLL_SECONDS = 0.05
 _KILL_ROUNDS = 5
+_FREEZE_ROUNDS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +138,32 @@ def signal_group(group: int, number: signal.Signals) -> None:
 
 
 def kill_kin(pid: int) -> None:
-    """Kill a process, its descendants, and everything in the session that it leads or led."""
+    """Kill a process, its descendants, and everything in the session that it leads or led.
+
+    They are stopped first: what forks faster than it is killed would never end otherwise.
+    """
     for _ in range(_KILL_ROUNDS):
+        freeze(lambda: [entry.pid for entry in kin(pid) if not entry.is_zombie])
         victims = [entry.pid for entry in kin(pid) if not entry.is_zombie]
         for victim in victims:
             signal_process(victim, signal.SIGKILL)
         if not victims:
             break
+
+
+def freeze(find: Callable[[], Iterable[int]]) -> None:
+    """Stop the processes that `find` gives, again and again until it finds no others.
+
+    Stopped ones keep their places under the limit on processes, so even a fork bomb ends here.
+    """
+    stopped: set[int] = set()
+    for _ in range(_FREEZE_ROUNDS):
+        fresh = set(find()) - stopped
+        if not fresh:
+            return
+        for each in fresh:
+            signal_process(each, signal.SIGSTOP)
+        stopped |= fresh
 
 
 def children_of(pid: int, except_groups: Set[int]) -> list[ProcessEntry]:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from runtime.errors import ToolFault
+from runtime.guest.cgroup import Pressure, read_pressure, what_was_hit
 from runtime.guest.files import FileTools
 from runtime.guest.kernel import Kernel
 from runtime.guest.kernel_process import KernelLaunch
@@ -17,6 +18,7 @@ from runtime.guest.output import OutputFolder, OutputLimits
 from runtime.guest.paths import Paths
 from runtime.guest.shell import Shell
 from runtime.guest.tools import Emit, Tool
+from runtime.schema.content import TextContent
 from runtime.schema.steps import ToolResult
 
 QUIET_VARIABLES = {
@@ -99,11 +101,30 @@ class Hands:
         timeout = arguments.get("timeout_seconds", self._config.default_timeout_seconds)
         if timeout <= 0:
             raise ToolFault("timeout_seconds must be above 0.")
+        before = read_pressure()
+        notes = self._make_room(before)
+        result = await self._run(language, arguments["code"], emit, timeout)
+        after = read_pressure()
+        notes += what_was_hit(before, after) + self._make_room(after)
+        if notes:
+            result.content.append(TextContent(text="\n" + "\n".join(notes)))
+        return result
+
+    def _make_room(self, pressure: Pressure) -> list[str]:
+        """End what the shell started when hardly a process can be started any more."""
+        if not pressure.is_crowded or not self.shell.clear():
+            return []
+        return [
+            f"[{pressure.processes} of at most {pressure.process_limit} processes and threads "
+            "were in use: everything that the shell had started was ended]"
+        ]
+
+    async def _run(self, language: str, code: str, emit: Emit, timeout: float) -> ToolResult:
         match language:
             case "python":
-                return await self.kernel.run(arguments["code"], emit, timeout)
+                return await self.kernel.run(code, emit, timeout)
             case "bash":
-                return await self.shell.run(arguments["code"], emit, timeout)
+                return await self.shell.run(code, emit, timeout)
             case _:
                 raise ToolFault(
                     f"Code in {language} cannot be run. Use python or bash; with bash you can "

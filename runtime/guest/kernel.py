@@ -13,6 +13,7 @@ import anyio
 import zmq.asyncio
 
 from runtime.errors import ToolFault
+from runtime.guest.cgroup import read_pressure
 from runtime.guest.children import describe_end
 from runtime.guest.kernel_output import CellOutput
 from runtime.guest.kernel_process import Execution, KernelLaunch, KernelProcess
@@ -27,11 +28,6 @@ _INTERRUPTS = 4
 _VARIABLES_SECONDS = 5.0
 _RESTARTED = "[the kernel was restarted: variables and imports of earlier calls are lost]"
 _LOST_OUTPUT = "[output was lost: one piece of it was too long. Write such data to a file]"
-_OOM_COUNTERS = (
-    Path("/sys/fs/cgroup/memory.events"),
-    Path("/sys/fs/cgroup/memory/memory.oom_control"),
-)
-"""Where the kernel counts processes that it killed for memory, in the two versions of cgroups."""
 
 
 class Kernel:
@@ -161,9 +157,8 @@ class Kernel:
         self._notice = _RESTARTED
         end = describe_end(process.exit_status or 0)
         if process.exit_status == -9:
-            cause = (
-                "memory ran out" if _oom_kills() > self._oom_kills else "memory probably ran out"
-            )
+            is_sure = read_pressure().oom_kills > self._oom_kills
+            cause = "memory ran out" if is_sure else "memory probably ran out"
             end = f"{end}: {cause}"
         return f"[the kernel died: it {end}; variables are lost. The next call starts a new one.]"
 
@@ -183,7 +178,7 @@ class Kernel:
     async def _launch_process(self) -> KernelProcess:
         process = KernelProcess(self._launch, self._folder / f"k{next(self._lives)}")
         self._new_variables = {}
-        self._oom_kills = _oom_kills()
+        self._oom_kills = read_pressure().oom_kills
         try:
             await self._tasks.start(process.serve, self._context)
         except OSError as error:
@@ -203,14 +198,3 @@ class Kernel:
 
 def _ignore(message: Message) -> None:
     """Takes the messages of a cell that shows nothing."""
-
-
-def _oom_kills() -> int:
-    """How often memory ran out in this container; 0 where it is not told."""
-    for counter in _OOM_COUNTERS:
-        try:
-            fields = dict(line.split() for line in counter.read_text("ascii").splitlines())
-        except OSError:
-            continue
-        return int(fields.get("oom_kill", 0))
-    return 0

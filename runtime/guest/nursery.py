@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 
 from runtime.guest.channel import Ends, open_ends
+from runtime.guest.children import freeze
 from runtime.guest.roles import ROLES, SUPERVISOR, Role, become, is_split, processes_of
 
 SpawnMain = Callable[[Ends], None]
@@ -107,12 +108,21 @@ class Nursery:
     def _kill(self, role: Role) -> None:
         """Kill every process of `role`, also the ones that it left behind."""
         if is_split():
+            freeze(lambda: processes_of(role))
             victims = processes_of(role)
         else:
             victims = [pid for pid, child_role in self._children.items() if child_role is role]
         for pid in victims:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for pid in [*victims, *victims]:  # those whose parents were among them become ours
+            self._bury(pid)
+
+    def _bury(self, pid: int) -> None:
+        """Reap a killed child before another is started: its place may be the last one."""
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+        self._children.pop(pid, None)
 
     def _kill_all(self) -> None:
         for role in ROLES.values():

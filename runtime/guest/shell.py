@@ -99,6 +99,15 @@ class Shell:
             kill_kin(session)
         self._process = None
 
+    def clear(self) -> bool:
+        """End the shell and every job of it; whether there was any. The next command starts one."""
+        if not self._sessions:
+            return False
+        self.close()
+        self._sessions = []
+        self._notice = _RESTARTED
+        return True
+
     def set_variables(self, variables: Mapping[str, str]) -> None:
         """Export environment variables; they are there before the next command runs."""
         self._variables.update(variables)

@@ -11,6 +11,7 @@ import errno
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 from runtime.errors import SandboxUnavailable, StorageFull
@@ -19,6 +20,8 @@ from runtime.sandboxes.docker_plan import WorkspaceMount
 AGENT_UID = 1000
 _COMMAND_SECONDS = 60
 _RESERVE_BYTES = 256 * 1024**2
+_LEAST_BYTES_PER_INODE = 4096
+"""More inodes than that take the place of what they should be for."""
 
 
 class LoopWorkspaces:
@@ -26,6 +29,7 @@ class LoopWorkspaces:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._mounting = threading.Lock()
 
     @staticmethod
     def problem() -> str | None:
@@ -47,9 +51,11 @@ class LoopWorkspaces:
         is_new = not image.exists()
         if is_new:
             self._make(image, size_bytes, inodes)
-        if not target.is_mount():
-            target.mkdir(exist_ok=True, mode=0o700)
-            _run("mount", "-o", "loop,nosuid,nodev,noatime", str(image), str(target))
+        with self._mounting:
+            if not target.is_mount():
+                self._check_room(image, is_new)
+                target.mkdir(exist_ok=True, mode=0o700)
+                _run("mount", "-o", "loop,nosuid,nodev,noatime", str(image), str(target))
         if is_new:
             (target / "lost+found").rmdir()
         return WorkspaceMount("bind", str(target))
@@ -67,13 +73,28 @@ class LoopWorkspaces:
         self.unmount(environment_id)
         self._image(environment_id).unlink(missing_ok=True)
 
+    def _check_room(self, image: Path, is_new: bool) -> None:
+        """Raise `StorageFull` unless all mounted workspaces and this one can grow to their size.
+
+        The images are sparse: those that are not mounted cannot grow, so only these count.
+        """
+        folder = self._folder
+        mounted = [one for one in folder.glob("*.ext4") if (folder / one.stem).is_mount()]
+        promised, wanted = sum(map(_growth, mounted)), _growth(image)
+        free = max(0, shutil.disk_usage(folder).free - _RESERVE_BYTES)
+        if promised + wanted <= free:
+            return
+        if is_new:
+            image.unlink()
+        raise StorageFull(
+            f"The disk has too little room for another sandbox: {free // 1024**2} MiB are free for "
+            f"workspaces under {folder}, {promised // 1024**2} MiB of them are promised to "
+            f"{len(mounted)} running sandboxes, and this one may need {wanted // 1024**2} MiB. "
+            "Free some space, end other sandboxes, or lower sandbox.workspace."
+        )
+
     def _make(self, image: Path, size_bytes: int, inodes: int) -> None:
-        free = shutil.disk_usage(self._folder).free
-        if free < _RESERVE_BYTES:
-            raise StorageFull(
-                f"Only {free // 1024**2} MiB are free under {self._folder}; a new environment "
-                f"needs at least {_RESERVE_BYTES // 1024**2} MiB."
-            )
+        inodes = min(inodes, size_bytes // _LEAST_BYTES_PER_INODE)
         draft = image.with_suffix(".new")
         try:
             with draft.open("wb") as file:
@@ -90,6 +111,12 @@ class LoopWorkspaces:
 
     def _target(self, environment_id: str) -> Path:
         return self._folder / environment_id
+
+
+def _growth(image: Path) -> int:
+    """How many bytes a sparse image can still take from the disk."""
+    found = image.stat()
+    return max(0, found.st_size - found.st_blocks * 512)
 
 
 def _run(*command: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 from collections.abc import AsyncGenerator, Generator
@@ -81,6 +82,9 @@ async def _serve(order: ServeOrder, here: Home, key: ServerKey, host: str) -> No
                 async with _serving(controller, listener):
                     with announced(here.folder, url, occasional=order.while_used):
                         _greet(url, key, controller)
+                        # What is there now stays: a collection that looked at all of it each
+                        # time would hold every stream up for a third of a second.
+                        gc.freeze()
                         await stop.wait()
         watches.cancel_scope.cancel()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -104,6 +105,8 @@ class ProviderSlot:
         async with self._lock:
             if self._provider is None:
                 self._provider = await anyio.to_thread.run_sync(self._load)
+                # An SDK is large, and it stays: later collections need not look at it.
+                gc.freeze()
             return self._provider
 
     def _load(self) -> Provider:

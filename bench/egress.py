@@ -113,8 +113,8 @@ def _speed(world: World, routes: Routes, proxy: ProcessCost) -> list[Figure]:
         Samples(tuple(size / MIB / one for one in column)) for column in zip(*taken, strict=True)
     ]
     return [
-        _speed_figure("egress", "https:// through a tunnel", *speeds[:2], work),
-        _speed_figure("egress_plain", "http://", *speeds[2:], work),
+        _speed_figure("egress", "https:// through a tunnel", speeds[0], speeds[1], work),
+        _speed_figure("egress_plain", "http://", speeds[2], speeds[3], work),
     ]
 
 

@@ -20,6 +20,9 @@ PIPE_BYTES = 1024 * 1024
 MAX_PIPES = 48
 """Pipes that may live at once, each holding up to `PIPE_BYTES`; more tunnels are copied."""
 
+TURN_BYTES = 1024 * 1024
+"""After this much, other connections have their turn."""
+
 Count = Callable[[int], None]
 """Is told of bytes before they are passed on; may raise to end the connection."""
 
@@ -74,9 +77,11 @@ async def _bulk(source: Wire, sink: Wire, count: Count, size: int) -> int:
 
 async def _copy(source: Wire, sink: Wire, count: Count, size: int) -> int:
     """How much was passed on: `size`, or less when `source` ended."""
-    left = size
+    left, turn = size, 0
     while left:
-        await checkpoint()
+        if turn >= TURN_BYTES:
+            turn = 0
+            await checkpoint()
         read = await source.receive_into(_scratch[:left])
         if read == 0:
             break
@@ -85,14 +90,17 @@ async def _copy(source: Wire, sink: Wire, count: Count, size: int) -> int:
         if sent < read:
             await sink.send(bytes(_scratch[sent:read]))
         left -= read
+        turn += read
     return size - left
 
 
 async def _splice(source: Wire, sink: Wire, count: Count, size: int, pipe: tuple[int, int]) -> int:
     """The same as `_copy`, by way of a pipe that is empty before and afterwards."""
-    left = size
+    left, turn = size, 0
     while left:
-        await checkpoint()
+        if turn >= TURN_BYTES:
+            turn = 0
+            await checkpoint()
         read = _moved(source.fileno(), pipe[1], min(left, PIPE_BYTES))
         if read is None:
             await source.readable()
@@ -101,6 +109,7 @@ async def _splice(source: Wire, sink: Wire, count: Count, size: int, pipe: tuple
             break
         count(read)
         left -= read
+        turn += read
         while read:
             moved = _moved(pipe[0], sink.fileno(), read)
             if moved is None:

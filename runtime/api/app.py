@@ -6,7 +6,16 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from runtime.api import catalogs, files, health, interactions, operations, sockets, uploads
+from runtime.api import (
+    catalogs,
+    files,
+    health,
+    interactions,
+    operations,
+    sockets,
+    unserved,
+    uploads,
+)
 from runtime.api import environments as environment_routes
 from runtime.api.addresses import Addresses, KnownHosts
 from runtime.api.auth import authenticate
@@ -44,7 +53,8 @@ def create_app(
     )
     app.state.services = services
     guards = [Depends(authenticate)]
-    for router in (interactions.router, operations.router, catalogs.router, *more):
+    own = (interactions.router, operations.router, catalogs.router, unserved.router)
+    for router in (*own, *more):
         app.include_router(router, prefix=PREFIX, dependencies=guards)
     if environments is not None:
         app.state.environments = environments

@@ -301,6 +301,8 @@ async def test_addresses_that_are_not_there(api: Running) -> None:
         fault(await client.get("/v1/models/nothing"), 404, "not_found")
         odd = "/v1/interactions/" + "%27%3B%20DROP%20TABLE%20interactions--%00%F0%9F%98%80"
         fault(await client.get(odd), 404, "not_found")
+        for path in ("/v1/voices", "/v1beta/voices/v", "/v1/decisions"):
+            fault(await client.post(path, json={}), 501, "unimplemented")
 
 
 async def test_queries_that_are_not_right(api: Running) -> None:

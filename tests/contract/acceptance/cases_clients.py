@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -9,7 +10,15 @@ from typing import Any
 
 from tests.contract.acceptance.manifest import AIO, BLOCKING
 from tests.contract.acceptance.registry import acceptance
-from tests.contract.acceptance.world import RECALL, World, fence, gather, raised, refused, unique
+from tests.contract.acceptance.world import (
+    RECALL,
+    World,
+    fence,
+    gather,
+    raised,
+    refused,
+    unique,
+)
 
 
 async def works(client: Any) -> None:
@@ -110,6 +119,20 @@ async def a_lost_call_is_repeated_and_one_run_is_made(world: World) -> None:
     assert await environments(world) - before == {made.environment_id}
 
 
+@acceptance(69)
+async def a_call_that_timed_out_is_repeated_and_one_run_is_made(world: World) -> None:
+    token = unique("t")
+    client = world.client(base_url=f"{world.place.door}/pass/{token}")
+    body = {"model": "gemini-flash-latest", "input": f"hold:{token}"}
+    error = await raised(client.interactions.create, **body, timeout=0.5)
+    assert type(error).__name__ == "APITimeoutError", repr(error)
+    await world.left(token)
+    made = await client.interactions.create(**body)
+    assert made.status == "completed"
+    traffic = await world.back(f"traffic/{token}")
+    assert (len(traffic["bodies"]), traffic["runs"]) == (2, 1)
+
+
 @acceptance(70)
 async def a_limit_is_waited_for(world: World) -> None:
     token = unique("t")
@@ -130,6 +153,28 @@ async def no_more_attempts_than_are_asked_for(world: World) -> None:
     body = {"model": "gemini-3.7-flash", "input": "Hi"}
     await refused("InternalServerError", client.interactions.create, **body)
     assert len((await world.back(f"traffic/{token}"))["at"]) == 2
+
+
+@acceptance(68)
+async def answers_as_they_came(world: World) -> None:
+    raw = world.sdk.interactions.with_raw_response
+    answer = await raw.create(model="gemini-3.7-flash", input="Hi")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    made = answer.parse()
+    made = await made if inspect.isawaitable(made) else made
+    assert made.output_text == "Hi"
+    direct: Any = world.sdk.real if world.blocking else world.sdk.real.aio
+    opened = direct.interactions.with_streaming_response.create(
+        model="gemini-3.7-flash", input="Hi", stream=True
+    )
+    if world.blocking:
+        with opened as answer:
+            lines = list(answer.iter_lines())
+    else:
+        async with opened as answer:
+            lines = [line async for line in answer.iter_lines()]
+    assert lines[0] == "id: 1" and "data: [DONE]" in lines
 
 
 @acceptance(68)

@@ -171,6 +171,28 @@ async def every_form_of_input(world: World) -> None:
     assert "One.\nTwo." in two.output_text
 
 
+@acceptance(66, 73)
+async def a_conversation_that_the_caller_keeps(world: World) -> None:
+    """Steps of an answer, as the SDK gave them, are the next call's history."""
+    prompt = "\n".join(
+        [
+            fence("think", "Look."),
+            fence("python", "print('one')"),
+            call("list_dir", DirectoryPath="/workspace"),
+            fence("say", "Seen."),
+        ]
+    )
+    first = await world.create(prompt, store=False)
+    said = {"type": "user_input", "content": [{"type": "text", "text": "Begin."}]}
+    asked = {"type": "user_input", "content": [{"type": "text", "text": "And?"}]}
+    plain = [step.model_dump(exclude_none=True) for step in first.steps]
+    for steps in (first.steps, plain):
+        made = await world.sdk.interactions.create(
+            model="gemini-flash-latest", input=[said, *steps, asked], store=False
+        )
+        assert made.output_text.strip() == "Begin. | And?"
+
+
 @acceptance(73)
 async def the_typed_request(world: World) -> None:
     """Classes of the SDK in place of dicts."""

@@ -61,6 +61,27 @@ async def two_functions_at_once(world: World) -> None:
     assert (done.status, done.output_text) == ("completed", "Mild.")
 
 
+@acceptance(26)
+async def results_of_every_form(world: World) -> None:
+    ask = {"model": "gemini-3.7-flash", "tools": [WEATHER]}
+    forms: list[Any] = [{"temperature": 23}, "23 degrees", [{"type": "text", "text": "23"}]]
+    for form in forms:
+        prompt = call("get_weather", city="Lima")
+        asked = await world.sdk.interactions.create(**ask, input=prompt)
+        (one,) = pending(asked)
+        result = {"type": "function_result", "call_id": one.id, "name": one.name, "result": form}
+        # With the state kept by the controller, and with all of it sent again.
+        kept = await world.sdk.interactions.create(
+            **ask, input=[result], previous_interaction_id=asked.id
+        )
+        said = {"type": "user_input", "content": [{"type": "text", "text": prompt}]}
+        sent = await world.sdk.interactions.create(
+            **ask, input=[said, *asked.steps, result], store=False
+        )
+        assert kept.status == sent.status == "completed"
+        assert "23" in kept.output_text and "23" in sent.output_text
+
+
 @acceptance(23)
 async def tools_that_are_named_replace_the_agents_own(world: World) -> None:
     tools = [{"type": "google_search"}, {"type": "url_context"}]
@@ -87,7 +108,8 @@ async def tools_that_are_named_replace_the_agents_own(world: World) -> None:
 
 @acceptance(27)
 async def an_mcp_server_is_called(world: World) -> None:
-    server = {"type": "mcp_server", "name": "weather", "url": world.place.mcp}
+    server: dict[str, Any] = {"type": "mcp_server", "name": "weather", "url": world.place.mcp}
+    server["allowed_tools"] = [{"mode": "auto", "tools": ["temperature"]}]
     prompt = call("weather__temperature", city="Rome")
     made = await world.create(prompt, tools=[server])
     assert made.status == "completed" and "23 degrees in Rome" in made.output_text

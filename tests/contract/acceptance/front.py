@@ -1,9 +1,10 @@
 """Servers of the acceptance tests: a faulty door before the controller, and a model that recalls.
 
 `{door}/PLAN/TOKEN` is a base URL. PLAN says what becomes of the first requests that come with
-TOKEN, one word each, joined by dots: `503` is answered with that, `429-1` too and with
-`Retry-After: 1`, `lost` is passed on and then the connection breaks before the answer, once the
-model was asked. Further requests are passed on as they are.
+TOKEN, one word each, joined by dots: `pass` is passed on, `503` is answered with that, `429-1` too
+and with `Retry-After: 1`, `lost` is passed on and then the connection breaks before the answer,
+once the model was asked. Further requests are passed on as they are. A model that is asked by
+`hold:TOKEN` answers when a request with TOKEN has come again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,7 @@ from tests.support.mcp_world import Seen
 from tests.support.web import serving
 
 WAIT_SECONDS = 60
+_PASSED_ON = ("x-goog-api-key", "content-type", "accept", "user-agent", "authorization")
 
 
 @dataclass(slots=True)
@@ -42,6 +44,18 @@ class Traffic:
     """How many runs asked the model."""
     asked: anyio.Event = field(default_factory=anyio.Event)
     repeated: anyio.Event = field(default_factory=anyio.Event)
+    left: int = 0
+    """How many requests the controller has been told to expect no reader of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request for the controller."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
 
 
 class Front:
@@ -67,7 +81,8 @@ class Front:
 
     async def _report(self, request: Request) -> Response:
         found = self._traffic[request.path_params["token"]]
-        return JSONResponse({"at": found.at, "bodies": found.bodies, "runs": found.runs})
+        shown = {"at": found.at, "bodies": found.bodies, "runs": found.runs, "left": found.left}
+        return JSONResponse(shown)
 
     async def _complete(self, request: Request) -> Response:
         asked = await request.json()
@@ -86,63 +101,81 @@ class Front:
     async def open_door(self, connection: SocketStream) -> None:
         """Serve one request of one connection."""
         async with connection:
-            reader = BufferedByteReceiveStream(connection)
-            head = (await reader.receive_until(b"\r\n\r\n", 1 << 16)).decode("latin-1")
-            first, *lines = head.split("\r\n")
-            method, path, _ = first.split(" ")
-            headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
-            body = await reader.receive_exactly(int(headers.get("content-length") or 0))
-            _, plan, token, rest = path.split("/", 3)
+            try:
+                token, asked, plan = await _read(connection)
+            except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
+                return
             traffic = self._traffic[token]
             traffic.at.append(time.monotonic())
-            traffic.bodies.append(body.decode())
+            traffic.bodies.append(asked.body.decode())
             words = plan.split(".")[len(traffic.at) - 1 :]
-            await self._meet(
-                connection, words[0] if words else "", traffic, (method, rest, headers, body)
-            )
+            await self._meet(connection, words[0] if words else "pass", traffic, asked)
 
     async def _meet(
-        self,
-        connection: SocketStream,
-        word: str,
-        traffic: Traffic,
-        asked: tuple[str, str, dict[str, str], bytes],
+        self, connection: SocketStream, word: str, traffic: Traffic, asked: Asked
     ) -> None:
         if word == "lost":
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._pass_on, None, *asked)
-                with anyio.fail_after(WAIT_SECONDS):
-                    await traffic.asked.wait()
-                tasks.cancel_scope.cancel()
-            return
-        if word:
+            await self._lose(traffic, asked)
+        elif word == "pass":
+            if len(traffic.at) > 1:
+                traffic.repeated.set()
+            await self._pass_on(connection, traffic, asked)
+        else:
             await connection.send(_refusal(word))
-            return
-        traffic.repeated.set()
-        await self._pass_on(connection, *asked)
 
-    async def _pass_on(
-        self,
-        connection: SocketStream | None,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        body: bytes,
-    ) -> None:
-        kept = {
-            name: headers[name]
-            for name in ("x-goog-api-key", "content-type", "accept", "user-agent", "authorization")
-            if name in headers
-        }
+    async def _lose(self, traffic: Traffic, asked: Asked) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._forward, asked, None)
+            with anyio.fail_after(WAIT_SECONDS):
+                await traffic.asked.wait()
+            tasks.cancel_scope.cancel()
+        traffic.left += 1
+
+    async def _pass_on(self, connection: SocketStream, traffic: Traffic, asked: Asked) -> None:
+        """Pass a request on for as long as somebody waits for its answer."""
+        async with anyio.create_task_group() as tasks:
+
+            async def watch() -> None:
+                with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                    await connection.receive()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(watch)
+            await self._forward(asked, connection)
+            tasks.cancel_scope.cancel()
+            return
+        traffic.left += 1
+
+    async def _forward(self, asked: Asked, connection: SocketStream | None) -> None:
         async with (
             httpx2.AsyncClient(timeout=None) as http,
-            http.stream(method, f"{self.controller}/{path}", headers=kept, content=body) as answer,
+            http.stream(
+                asked.method,
+                f"{self.controller}/{asked.path}",
+                headers=asked.headers,
+                content=asked.body,
+            ) as answer,
         ):
-            shown = answer.headers.get("content-type", "")
-            if connection is not None:
-                await connection.send(_head(answer.status_code, f"content-type: {shown}"))
+            if connection is None:
+                return
+            kind = f"content-type: {answer.headers.get('content-type', '')}"
+            with suppress(anyio.BrokenResourceError):
+                await connection.send(_head(answer.status_code, kind))
                 async for part in answer.aiter_bytes():
                     await connection.send(part)
+
+
+async def _read(connection: SocketStream) -> tuple[str, Asked, str]:
+    """The token, the request without plan and token in its path, and the plan."""
+    reader = BufferedByteReceiveStream(connection)
+    head = (await reader.receive_until(b"\r\n\r\n", 1 << 16)).decode("latin-1")
+    first, *lines = head.split("\r\n")
+    method, path, _ = first.split(" ")
+    headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+    body = await reader.receive_exactly(int(headers.get("content-length") or 0))
+    _, plan, token, rest = path.split("/", 3)
+    kept = {name: headers[name] for name in _PASSED_ON if name in headers}
+    return token, Asked(method, rest, kept, body), plan
 
 
 def _head(status: int, *lines: str) -> bytes:

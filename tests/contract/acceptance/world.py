@@ -98,6 +98,14 @@ class World:
                         return one["metadata"]["interaction_id"]
                 await anyio.sleep(0.05)
 
+    async def left(self, token: str) -> None:
+        """Wait until the controller was told that a call with a token is waited for no more."""
+        with anyio.fail_after(WAIT_SECONDS):
+            while True:
+                if (await self.back(f"traffic/{token}"))["left"]:
+                    return
+                await anyio.sleep(0.02)
+
     async def http(self, method: str, url: str) -> Any:
         """The JSON of a call without any SDK."""
         return json.loads(await self.read(url, method))

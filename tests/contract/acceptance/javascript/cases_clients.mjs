@@ -16,6 +16,13 @@ acceptance([67], "every version", async (world) => {
   for (const apiVersion of ["v1", "v1beta", "v1alpha"]) await works(world.client({ apiVersion }));
 });
 
+acceptance([67], "Vertex", async (world) => {
+  const { url: baseUrl, api_key: key } = world.place;
+  const headers = { Authorization: `Bearer ${key}` };
+  const httpOptions = { baseUrl, apiVersion: "v1beta1", headers };
+  await works(new GoogleGenAI({ vertexai: true, project: "p", location: "global", httpOptions }));
+});
+
 acceptance([68], "every spelling of the base URL", async (world) => {
   const { url, api_key: apiKey } = world.place;
   for (const baseUrl of [`${url}/`, `${url}//`, `${url}/v1beta`]) {
@@ -68,6 +75,19 @@ acceptance([69], "a lost call is repeated by the SDK and one run is made", async
   assert.equal(runs, 1);
   const after = [...(await world.environments())].filter((id) => !before.has(id));
   assert.deepEqual(after, [made.environment_id]);
+});
+
+acceptance([69], "a call that timed out is repeated by the SDK and one run is made", async (world) => {
+  const token = unique("t");
+  const ai = world.client({ baseUrl: `${world.place.door}/pass/${token}` });
+  const made = await ai.interactions.create(
+    { model: "gemini-flash-latest", input: `hold:${token}` },
+    { timeout: 3_000 },
+  );
+  assert.equal(made.status, "completed");
+  const { bodies, runs } = await world.back(`traffic/${token}`);
+  assert(bodies.length > 1);
+  assert.equal(runs, 1);
 });
 
 acceptance([70], "a limit is waited for", async (world) => {

@@ -129,6 +129,24 @@ acceptance([56], "an environment that is not there", async (world) => {
   );
 });
 
+acceptance([66, 73], "a conversation that the caller keeps", async (world) => {
+  const prompt = [
+    fence("think", "Look."),
+    fence("python", "print('one')"),
+    call("list_dir", { DirectoryPath: "/workspace" }),
+    fence("say", "Seen."),
+  ].join("\n");
+  const first = await world.create(prompt, { store: false });
+  const said = { type: "user_input", content: [{ type: "text", text: "Begin." }] };
+  const asked = { type: "user_input", content: [{ type: "text", text: "And?" }] };
+  const made = await world.ai.interactions.create({
+    model: "gemini-flash-latest",
+    input: [said, ...first.steps, asked],
+    store: false,
+  });
+  assert.equal(made.output_text.trim(), "Begin. | And?");
+});
+
 acceptance([66, 73], "every form of input", async (world) => {
   const text = { type: "text", text: "One." };
   const step = { type: "user_input", content: [text] };

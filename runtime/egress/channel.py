@@ -47,7 +47,11 @@ class Channel:
         return await read_frame(self, self._max_bytes)
 
     def descriptor(self) -> int:
-        """The descriptor that came with the last message. Raises `LookupError` without one."""
+        """The next descriptor, in the order of the messages that carry one.
+
+        It must be taken for every such message, or later ones get the wrong one. Raises
+        `LookupError` when none came.
+        """
         return self._descriptors.popleft()
 
     async def receive_exactly(self, nbytes: int) -> bytes:

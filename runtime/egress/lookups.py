@@ -61,7 +61,8 @@ class Lookups:
                 answer.addresses = await self._resolve(host, port)
         except OSError as error:
             answer.problem = error
-        except UnicodeError:
-            answer.problem = OSError(f"{host} is no name that can be looked up")
+        except (UnicodeError, RuntimeError) as error:
+            # No name that can be looked up, or no thread to be had for it.
+            answer.problem = OSError(f"{host} cannot be looked up: {error}")
         finally:
             answer.ready.set()

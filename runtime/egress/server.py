@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import socket
 from pathlib import Path
+from typing import Any
 
 import anyio
 import structlog
@@ -71,14 +72,7 @@ class Server:
                 message = await self._orders.receive()
             except (anyio.IncompleteRead, anyio.BrokenResourceError):
                 return
-            try:
-                done = await self._carry_out(ORDERS.validate_python(message, strict=False))
-            except ValidationError as error:
-                # The default message would repeat the input, secrets included.
-                places = [".".join(map(str, one["loc"])) for one in error.errors(include_url=False)]
-                done = Done(id=int(message.get("id", 0)), error=f"malformed: {', '.join(places)}")
-            except (InvalidRequest, ValueError, LookupError, OSError) as error:
-                done = Done(id=int(message.get("id", 0)), error=str(error))
+            done = await self._done(message)
             try:
                 await self._orders.send(done.model_dump(mode="json"))
             except (anyio.BrokenResourceError, FrameError):
@@ -92,12 +86,32 @@ class Server:
         with anyio.move_on_after(LAST_EVENTS_SECONDS):
             await self._ledger.until_empty()
 
-    async def _carry_out(self, order: Order) -> Done:
+    async def _done(self, message: dict[str, Any]) -> Done:
+        number = int(message.get("id", 0))
+        listening: socket.socket | None = None
+        try:
+            if message.get("type") == "open":
+                # Taken whatever becomes of the order: the next one must not get this socket.
+                listening = socket.socket(fileno=self._orders.descriptor())
+            return await self._carry_out(ORDERS.validate_python(message), listening)
+        except ValidationError as error:
+            # The default message would repeat the input, secrets included.
+            places = [".".join(map(str, one["loc"])) for one in error.errors(include_url=False)]
+            problem = f"malformed: {', '.join(places)}"
+        except (InvalidRequest, ValueError, LookupError, OSError) as error:
+            problem = str(error)
+        if listening is not None:
+            listening.close()
+        return Done(id=number, error=problem)
+
+    async def _carry_out(self, order: Order, listening: socket.socket | None) -> Done:
         match order:
             case Configure():
                 self._uplink = Uplink(order.settings)
+            case Open() if listening is not None:
+                self._open(order, listening)
             case Open():
-                self._open(order)
+                raise LookupError("a listening socket is missing")
             case Replace():
                 self._listener(order.environment).environment.replace(order.rules)
             case Close():
@@ -106,22 +120,17 @@ class Server:
                 return Done(id=order.id, health=self._health())
         return Done(id=order.id)
 
-    def _open(self, order: Open) -> None:
-        listening = socket.socket(fileno=self._orders.descriptor())
-        try:
-            if order.environment in self._listeners:
-                raise LookupError(f"environment {order.environment} is open already")
-            environment = Environment(
-                order.environment,
-                order.rules,
-                Issuer(order.authority),
-                Lookups(self._resolve, self._tasks),
-                self._ledger,
-            )
-            listener = EnvironmentListener(environment, listening, self._configured(), self._room)
-        except BaseException:
-            listening.close()
-            raise
+    def _open(self, order: Open, listening: socket.socket) -> None:
+        if order.environment in self._listeners:
+            raise LookupError(f"environment {order.environment} is open already")
+        environment = Environment(
+            order.environment,
+            order.rules,
+            Issuer(order.authority),
+            Lookups(self._resolve, self._tasks),
+            self._ledger,
+        )
+        listener = EnvironmentListener(environment, listening, self._configured(), self._room)
         self._listeners[order.environment] = listener
         self._tasks.start_soon(listener.serve)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from runtime.errors import SandboxUnavailable, SandlotError, StorageFull
 from runtime.socket_paths import address_of
 
-_BACKLOG = 128
+_BACKLOG = 512
 
 
 def listening_socket(path: Path, uid: int | None) -> socket.socket:

@@ -46,7 +46,8 @@ async def running(
     events: list[EgressEvent] = []
 
     async def read() -> None:
-        events.extend([event async for event in proxy.events()])
+        async for event in proxy.events():
+            events.append(event)  # noqa: PERF401 - seen one by one
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(read)
@@ -123,7 +124,11 @@ async def test_a_process_that_is_killed_comes_back_with_rules_and_certificates(
         two = await proxy.open("env_two", tmp_path / "two.sock", RULES)
         await proxy.replace("env_two", Rules())
         url = f"http://127.0.0.1:{port}/"
-        for _ in range(2):
+        for number in range(2):
+            with anyio.fail_after(PATIENCE_SECONDS):
+                # What the process did not tell yet is lost when it is killed.
+                while len(events) < 2 * number:
+                    await checkpoint()
             before = await pid_of(proxy)
             os.kill(before, signal.SIGKILL)
             # The connection waits in the controller's socket for the next process.

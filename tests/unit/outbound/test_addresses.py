@@ -4,6 +4,8 @@ import ipaddress
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runtime.errors import AddressRefused, InvalidRequest
 from runtime.outbound.addresses import Allowance, checked_host, is_public
@@ -78,6 +80,43 @@ def test_addresses_that_are_not_public(text: str) -> None:
 @pytest.mark.parametrize("text", PUBLIC)
 def test_addresses_that_are_public(text: str) -> None:
     assert is_public(ipaddress.ip_address(text))
+
+
+NETWORKS = [
+    ipaddress.ip_network(text)
+    for text in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15"),
+        *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+    )
+]
+
+
+@given(st.sampled_from(NETWORKS).flatmap(lambda one: st.ip_addresses(v=4, network=str(one))))
+def test_no_dress_makes_a_private_address_public(address: ipaddress.IPv4Address) -> None:
+    number = int(address)
+    dressed = [
+        address,
+        ipaddress.IPv6Address((0xFFFF << 32) | number),
+        ipaddress.IPv6Address(number),
+        ipaddress.IPv6Address((0xFFFF << 48) | number),
+        ipaddress.IPv6Address((0x64FF9B << 96) | number),
+        ipaddress.IPv6Address((0x64FF9B0001 << 80) | number),
+        ipaddress.IPv6Address((0x2002 << 112) | (number << 80) | 1),
+        ipaddress.IPv6Address((0x20010000 << 96) | (number ^ 0xFFFFFFFF)),
+    ]
+    assert [one for one in dressed if is_public(one)] == []
+    allowance = Allowance()
+    for one in dressed:
+        with pytest.raises(AddressRefused):
+            allowance.check_address("h.example.com", one, 443)
+
+
+@given(st.ip_addresses(v=6))
+def test_public_means_global_unicast(address: ipaddress.IPv6Address) -> None:
+    inside = address.ipv4_mapped is None and int(address) >> 96 != 0x64FF9B
+    if inside and int(address) >> 125 != 0b001:
+        assert not is_public(address)
 
 
 def test_an_ipv4_address_is_judged_the_same_in_every_dress() -> None:

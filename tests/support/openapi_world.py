@@ -12,11 +12,18 @@ import httpx2
 from schemathesis import Case, GenerationMode
 
 MODEL = "script/inline"
+Json = dict[str, Any]
 PROMPT = "Hello."
 ASK = {"type": "function", "name": "ask", "parameters": {"type": "object"}}
 TEXT = {"type": "text", "text": PROMPT}
+PATHS = ("workspace", "workspace/a.txt", "workspace/new/b.txt", "workspace/none")
+IN_ENVIRONMENT: Json = {
+    "model": None,
+    "agent": "antigravity",
+    "input": PROMPT,
+    "environment": "remote",
+}
 PLAIN = {"content-type": "text/plain"}
-Json = dict[str, Any]
 INPUTS: tuple[Json, ...] = (
     {"input": PROMPT},
     {"input": TEXT},
@@ -44,13 +51,14 @@ class World:
     file: str = ""
     interactions: Iterator[str] = field(default_factory=lambda: iter(()))
     inputs: Iterator[Json] = field(default_factory=lambda: cycle(INPUTS))
+    paths: Iterator[str] = field(default_factory=lambda: cycle(PATHS))
 
     def fill(self) -> None:
         """Make one interaction of every kind that needs no sandbox."""
         asking = self.run(input="```tool ask\n{}\n```", tools=[ASK])
         found = [self.run(input=PROMPT, labels={"k": "v"}), asking, self.run(input="```python\n1")]
         found.append(self.run(input=PROMPT, background=True))
-        agent = self.run(model=None, agent="antigravity", input=PROMPT, environment="remote")
+        agent = self.run(**IN_ENVIRONMENT)
         assert {one["status"] for one in [*found, agent]} >= {"completed", "requires_action"}
         self.environment = agent["environment_id"]
         self.file = self.upload()
@@ -63,11 +71,24 @@ class World:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def make_environment(self) -> str:
+        """The id of a new environment."""
+        return self.run(**IN_ENVIRONMENT)["environment_id"]
+
     def upload(self) -> str:
         """The id of a new file."""
         answer = self.http.post("/upload/v1/files", content=b"text", headers=PLAIN)
         assert answer.status_code == 200, answer.text
         return answer.json()["file"]["name"].removeprefix("files/")
+
+    def begin_upload(self) -> str | None:
+        """The id of an upload into the environment; None where that has no sandbox."""
+        path = f"/upload/v1/environments/{self.environment}/files/workspace/{uuid.uuid4().hex}"
+        answer = self.http.put(path, headers={"x-goog-upload-protocol": "resumable"})
+        if answer.status_code == 503:
+            return None
+        assert answer.status_code == 200, answer.text
+        return answer.headers["x-goog-upload-url"].rpartition("/")[2]
 
     def fit(self, case: Case) -> None:
         """Let a call that follows the document be about what is there; others stay as they are."""
@@ -75,6 +96,9 @@ class World:
             return
         for name, value in case.path_parameters.items():
             case.path_parameters[name] = self._value(name, value, deletes=case.method == "DELETE")
+        if "X-Goog-Upload-Command" in case.headers:
+            case.headers["X-Goog-Upload-Command"] = "upload, finalize"
+            case.headers["X-Goog-Upload-Offset"] = "0"
         if "Idempotency-Key" in case.headers:
             case.headers["Idempotency-Key"] = uuid.uuid4().hex
         if case.path in KEPT and isinstance(case.body, dict):
@@ -88,7 +112,11 @@ class World:
                 found = self._value("interaction_id", value, deletes=deletes)
                 return found.replace("int_", "resp_")
             case "environment_id":
-                return value if deletes else self.environment
+                return self.make_environment() if deletes else self.environment
+            case "upload_id":
+                return self.begin_upload() or value
+            case "path":
+                return next(self.paths)
             case "file_id":
                 return self.upload() if deletes else self.file
             case "agent_id":

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import runtime
+from runtime.errors import SandlotError, ToolFault
 from runtime.specs.agents import validate_path
 
 ROOT = Path(__file__).parents[2]
@@ -61,3 +62,13 @@ def test_every_package_is_in_the_architecture() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     packages = [path.parent.name for path in (ROOT / "runtime").glob("*/__init__.py")]
     assert [name for name in packages if f"runtime/{name}" not in text] == []
+
+
+def test_every_error_code_is_documented() -> None:
+    def kinds(root: type[SandlotError]) -> list[type[SandlotError]]:
+        return [root, *(kind for child in root.__subclasses__() for kind in kinds(child))]
+
+    text = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    # The fault of a tool goes to the model and never to a caller.
+    codes = {kind.code for kind in kinds(SandlotError) if kind is not ToolFault}
+    assert [code for code in sorted(codes) if f"`{code}`" not in text] == []

@@ -71,12 +71,16 @@ class EventGate:
             raise SandboxFault("The guest sent steps out of order.")
         if event.step.get("type") not in _STEPS:
             raise SandboxFault("The guest sent a step of a kind that it may not make.")
+        self._count(event.step)
         self._open = event.index
         self._next_index += 1
 
     def _measure(self, event: StepDelta) -> None:
         if not isinstance(event.delta.get("type"), str):
             raise SandboxFault("The guest sent a delta without a type.")
-        self._bytes += len(str(event.delta))
+        self._count(event.delta)
+
+    def _count(self, content: dict[str, Any]) -> None:
+        self._bytes += len(str(content))
         if self._bytes > MAX_BYTES:
             raise SandboxFault(f"The run made more than {MAX_BYTES // 1024**2} MiB of output.")

@@ -12,7 +12,7 @@ from runtime.controller.model_calls import ModelCalls
 from runtime.controller.plan import RunPlan
 from runtime.controller.ports import Delivery, Journal, ModelDirectory, RelayedTools
 from runtime.controller.sandboxes import LiveSandbox
-from runtime.errors import SandboxLost, SandlotError, ToolFault
+from runtime.errors import SandboxFault, SandboxLost, SandlotError, ToolFault
 from runtime.gateway.session import GuestSession
 from runtime.groups import collapsed
 from runtime.schema.protocol import (
@@ -34,6 +34,9 @@ from runtime.schema.protocol import (
 from runtime.schema.steps import text_result
 from runtime.schema.usage import Usage
 
+MAX_CALLS_AT_ONCE = 64
+CALLS_PER_STEP = 16
+"""A step may be asked for again, and a conversation compacted; no more than so often."""
 CANCEL_GRACE_SECONDS = 6.0
 """How long a guest may clean up after a cancelled run before its sandbox is killed."""
 
@@ -57,6 +60,8 @@ class SandboxRun:
         self._relayed = relayed
         self._gate = EventGate()
         self._calls: dict[str, anyio.CancelScope] = {}
+        self._calls_made = 0
+        self._relaying = 0
         self._outcome: RunOutcome | None = None
 
     @property
@@ -76,14 +81,19 @@ class SandboxRun:
 
     async def stop(self) -> bool:
         """Cancel in the guest and wait until it is done; False when it does not obey in time."""
+        if self._outcome is not None:
+            return True
+        run_id = self._plan.spec.run_id
         try:
             session = await self._sandbox.session()
-            await session.send(CancelRun(run_id=self._plan.spec.run_id))
+            await session.send(CancelRun(run_id=run_id))
+            # What was cut off between taking events and storing them: the guest waits to hear of it.
+            await session.send(EventsStored(run_id=run_id, upto=self._gate.accepted))
             with anyio.move_on_after(CANCEL_GRACE_SECONDS):
                 async for message in session.messages():
-                    if isinstance(message, RunEnded):
+                    if isinstance(message, RunEnded) and self._is_ours(message.run_id):
                         return True
-                    if isinstance(message, RunEvents):
+                    if isinstance(message, RunEvents) and self._is_ours(message.run_id):
                         await self._acknowledge(session, message)
         except SandboxLost:
             return False
@@ -97,6 +107,8 @@ class SandboxRun:
                     if self._outcome is not None:
                         break
                 tasks.cancel_scope.cancel()
+        self._calls.clear()  # of calls that were cancelled before they began
+        self._relaying = 0
 
     async def _take(self, message: GuestMessage, session: GuestSession, tasks: TaskGroup) -> None:
         match message:
@@ -105,15 +117,28 @@ class SandboxRun:
             case RunEnded() if self._is_ours(message.run_id):
                 self._outcome = message.outcome
             case ModelCall() if self._is_ours(message.run_id):
+                self._count_call(message)
                 tasks.start_soon(self._call_model, message, session)
             case ModelCallCancel():
                 scope = self._calls.get(message.call_id)
                 if scope is not None:
                     scope.cancel()
             case RelayCall() if self._is_ours(message.run_id):
+                if self._relaying >= MAX_CALLS_AT_ONCE:
+                    raise SandboxFault("The guest called too many tools at once.")
+                self._relaying += 1
                 tasks.start_soon(self._relay, message, session)
             case _:
                 return
+
+    def _count_call(self, call: ModelCall) -> None:
+        """Raise `SandboxFault` for more calls of models than the run could need."""
+        if call.call_id in self._calls or len(self._calls) >= MAX_CALLS_AT_ONCE:
+            raise SandboxFault("The guest called too many models at once, or one twice.")
+        self._calls_made += 1
+        if self._calls_made > CALLS_PER_STEP * self._plan.spec.limits.max_steps:
+            raise SandboxFault("The guest called models more often than its steps can need.")
+        self._calls[call.call_id] = anyio.CancelScope()
 
     def _is_ours(self, run_id: str) -> bool:
         return run_id == self._plan.spec.run_id
@@ -133,8 +158,7 @@ class SandboxRun:
         await session.send(EventsStored(run_id=message.run_id, upto=upto))
 
     async def _call_model(self, call: ModelCall, session: GuestSession) -> None:
-        with anyio.CancelScope() as scope:
-            self._calls[call.call_id] = scope
+        with self._calls[call.call_id]:
             try:
                 await self._stream_model(call, session)
             except SandboxLost:
@@ -157,6 +181,12 @@ class SandboxRun:
                 await session.send(ModelParts(call_id=call.call_id, parts=[part]))
 
     async def _relay(self, call: RelayCall, session: GuestSession) -> None:
+        try:
+            await self._relay_one(call, session)
+        finally:
+            self._relaying -= 1
+
+    async def _relay_one(self, call: RelayCall, session: GuestSession) -> None:
         try:
             result = await self._relayed.call(self._plan.interaction_id, call.name, call.arguments)
         except ToolFault as fault:

@@ -40,7 +40,7 @@ class SandboxListener:
         self._session: GuestSession | None = None
         self._problem: SandlotError | None = None
         self._changed = anyio.Condition()
-        self._connections = anyio.CapacityLimiter(MAX_CONNECTIONS)
+        self._connections = 0
 
     async def bind(self, guest_uid: int) -> None:
         """Make the directory and the socket. Raises `StorageFull`, `SandboxUnavailable`."""
@@ -68,13 +68,19 @@ class SandboxListener:
             return self._session
 
     def remove(self) -> None:
-        """Delete the directory."""
+        """Delete the directory, and what was left of the guest."""
+        if self._session is not None:
+            self._session.drop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     async def _accept(self, stream: SocketStream) -> None:
+        # Who waits here holds a descriptor of the controller's: too many are turned away.
+        if self._connections >= MAX_CONNECTIONS:
+            await stream.aclose()
+            return
+        self._connections += 1
         try:
-            async with self._connections:
-                await self._greet(stream)
+            await self._greet(stream)
         except (
             anyio.IncompleteRead,
             anyio.EndOfStream,
@@ -88,6 +94,8 @@ class SandboxListener:
             # Whatever a guest sends must not take the other sandboxes down with it.
             log.exception("connection of a guest failed", directory=self.directory.name)
             await stream.aclose()
+        finally:
+            self._connections -= 1
 
     async def _greet(self, stream: SocketStream) -> None:
         # A buffered reader could swallow the first raw bytes behind the hello of a byte stream.

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any, Literal
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.memory import MemoryObjectSendStream
 from pydantic import ValidationError
 
 from runtime.errors import SandboxLost, SandlotError
+from runtime.gateway.bounds import ByteBudget, CountingReader
 from runtime.schema.framing import FrameError, encode_frame, read_frame
 from runtime.schema.protocol import (
     GUEST_MESSAGE,
@@ -34,7 +37,8 @@ REQUEST_SECONDS = 60.0
 STREAM_OPEN_SECONDS = 60.0
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 MAX_QUEUED_MESSAGES = 256
-"""Messages of a run that wait to be handled; when it is full the guest has to wait."""
+MAX_QUEUED_BYTES = 64 * 1024 * 1024
+"""Messages of a run that wait to be handled; when there are so many the guest has to wait."""
 
 _ENDED = (
     anyio.IncompleteRead,
@@ -65,9 +69,10 @@ class GuestSession:
         self._streams: dict[str, MemoryObjectSendStream[tuple[StreamHello, SocketStream]]] = {}
         self._bound = anyio.Event()
         self._closed = anyio.Event()
-        self._incoming, self._outgoing = anyio.create_memory_object_stream[GuestMessage](
-            MAX_QUEUED_MESSAGES
-        )
+        self._incoming, self._outgoing = anyio.create_memory_object_stream[
+            tuple[GuestMessage, int]
+        ](MAX_QUEUED_MESSAGES)
+        self._queued = ByteBudget(MAX_QUEUED_BYTES)
 
     @property
     def is_closed(self) -> bool:
@@ -105,16 +110,19 @@ class GuestSession:
 
     async def messages(self) -> AsyncIterator[GuestMessage]:
         """What the guest says about its run, in order, until the connection ends."""
-        async for message in self._outgoing:
-            yield message
+        with contextlib.suppress(anyio.ClosedResourceError):  # it was dropped
+            async for message, size in self._outgoing:
+                self._queued.give_back(size)
+                yield message
 
     async def read(self) -> None:
         """Read frames until the connection ends or breaks the protocol; for a task of its own."""
-        reader = BufferedByteReceiveStream(self._stream)
+        reader = CountingReader(self._stream)
         try:
             while True:
                 frame = await read_frame(reader, MAX_FRAME_BYTES)
-                await self._take(GUEST_MESSAGE.validate_python(frame))
+                await self._take(GUEST_MESSAGE.validate_python(frame), reader.taken())
+                await anyio.lowlevel.checkpoint()  # a flood of small frames leaves others a turn
         except (*_ENDED, FrameError, ValidationError):
             return
         finally:
@@ -125,7 +133,7 @@ class GuestSession:
             with anyio.CancelScope(shield=True):
                 await self._stream.aclose()
 
-    async def _take(self, message: GuestMessage) -> None:
+    async def _take(self, message: GuestMessage, size: int) -> None:
         match message:
             case Hello():
                 raise FrameError("a second hello")
@@ -138,7 +146,8 @@ class GuestSession:
                 if waiting is not None:
                     waiting.send_nowait(message)
             case _:
-                await self._incoming.send(message)
+                await self._queued.take(size)
+                await self._incoming.send((message, size))
 
     async def request(self, operation: str, arguments: dict[str, Any]) -> Any:
         """Ask for a small thing. Raises `RemoteError`, `SandboxLost`."""
@@ -214,6 +223,11 @@ class GuestSession:
             return False
         waiting.send_nowait((hello, stream))
         return True
+
+    def drop(self) -> None:
+        """Forget what the guest said and nobody read; the session is of no use afterwards."""
+        self._incoming.close()
+        self._outgoing.close()
 
     async def aclose(self) -> None:
         """Hang up."""

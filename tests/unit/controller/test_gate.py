@@ -55,3 +55,13 @@ def test_a_gap_is_told_apart_from_a_broken_rule() -> None:
 def test_broken_rules_are_refused(events: list[dict[str, Any]]) -> None:
     with pytest.raises(SandboxFault):
         EventGate().admit(batch(1, *events))
+
+
+def test_what_steps_begin_with_counts_as_output() -> None:
+    text = "x" * (64 * 1024**2)
+    gate = EventGate()
+    with pytest.raises(SandboxFault, match="MiB of output"):
+        for index in range(20):
+            begin = start(index)
+            begin["step"]["content"] = [{"type": "text", "text": text}]
+            gate.admit(batch(2 * index + 1, begin, stop(index)))

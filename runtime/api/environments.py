@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from runtime import clock
 from runtime.api.faults import documented
+from runtime.api.file_paths import FILES
 from runtime.api.inert import INERT_HEADERS, inert_type, served
 from runtime.api.schemas import BYTES
 from runtime.controller.environments import EnvironmentService
@@ -148,7 +149,7 @@ async def list_root_files(
 
 
 @router.get(
-    "/environments/{environment_id}/files/{path:path}",
+    FILES,
     response_class=JSONResponse,
     responses={200: _FILES, **documented(400, 404)},
 )

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 
 from runtime.api.environments import EnvironmentsDep
 from runtime.api.faults import documented, fault_response
+from runtime.api.file_paths import FILES
 from runtime.api.schemas import UPLOAD_HEADERS, bytes_body
 from runtime.errors import InvalidRequest, SandlotError
 from runtime.schema import resources
@@ -27,7 +28,7 @@ _UPLOADED: dict[str, Any] = {
 
 
 @router.put(
-    "/environments/{environment_id}/files/{path:path}",
+    FILES,
     response_class=JSONResponse,
     responses={200: _UPLOADED, **documented(400, 404, 409, 413, 429, 507)},
     openapi_extra=bytes_body(),

@@ -9,6 +9,7 @@ import anyio
 
 from runtime.errors import ToolFault
 from runtime.guest.arguments import check_arguments
+from runtime.guest.cgroup import read_pressure, what_was_hit
 from runtime.guest.channel import ChannelClosed
 from runtime.guest.processes import Processes
 from runtime.guest.remote import Relay
@@ -67,6 +68,7 @@ class GuestToolbox:
             timeout = min(float(asked), timeout) if isinstance(asked, int | float) else timeout
             arguments = {**arguments, "timeout_seconds": timeout}
         role = BROWSER if name in TOOL_GROUPS["browser"] else HANDS
+        before = read_pressure()
         try:
             channel = await self._processes.reach(role)
             with anyio.move_on_after(timeout + GRACE_SECONDS):
@@ -74,7 +76,8 @@ class GuestToolbox:
         except ChannelClosed as error:
             raise ToolFault(
                 "The process that runs this tool died; it starts anew with the next call. "
-                "Variables, shell state and open pages are lost; files are kept."
+                "Variables, shell state and open pages are lost; files are kept. "
+                + " ".join(what_was_hit(before, read_pressure()))
             ) from error
         await self._processes.abandon(role)
         raise ToolFault(

@@ -15,6 +15,8 @@ START_CAPABILITIES = ["KILL", "SETGID", "SETPCAP", "SETUID"]
 """What the first process needs to split user ids; every other process has none."""
 TMP_BYTES = 512 * 1024**2
 SHARED_MEMORY_BYTES = 256 * 1024**2
+_TMP_SHARE, _SHARED_MEMORY_SHARE = 4, 8
+"""Of a sandbox's memory, which both are charged to: filling them must not starve the guest."""
 OPEN_FILES = 4096
 
 
@@ -61,6 +63,8 @@ def container_config(
 
 def _host_config(spec: SandboxSpec, workspace: WorkspaceMount, seccomp: str) -> dict[str, Any]:
     limits = spec.settings
+    tmp = min(TMP_BYTES, limits.memory_bytes // _TMP_SHARE)
+    shared = min(SHARED_MEMORY_BYTES, limits.memory_bytes // _SHARED_MEMORY_SHARE)
     return {
         "Runtime": limits.runtime,
         "Privileged": False,
@@ -69,10 +73,10 @@ def _host_config(spec: SandboxSpec, workspace: WorkspaceMount, seccomp: str) -> 
         "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp}"],
         "ReadonlyRootfs": True,
         "Tmpfs": {
-            "/tmp": f"rw,exec,nosuid,nodev,size={TMP_BYTES},nr_inodes=100k,mode=1777",
+            "/tmp": f"rw,exec,nosuid,nodev,size={tmp},nr_inodes=100k,mode=1777",
             "/run": "rw,nosuid,nodev,noexec,size=16m,nr_inodes=4k,mode=0755",
             # What Docker makes for /dev/shm by itself has a size, but no limit on files.
-            "/dev/shm": f"rw,nosuid,nodev,noexec,size={SHARED_MEMORY_BYTES},nr_inodes=16k",
+            "/dev/shm": f"rw,nosuid,nodev,noexec,size={shared},nr_inodes=16k",
         },
         "Mounts": _mounts(spec, workspace),
         "NetworkMode": "none",
@@ -92,7 +96,7 @@ def _host_config(spec: SandboxSpec, workspace: WorkspaceMount, seccomp: str) -> 
         "UsernsMode": "",
         "IpcMode": "private",
         "CgroupnsMode": "private",
-        "ShmSize": SHARED_MEMORY_BYTES,
+        "ShmSize": shared,
         "Init": False,
         "PidsLimit": limits.pids,
         "Memory": limits.memory_bytes,

@@ -73,7 +73,7 @@ HOST_TABLE = {
     "UTSMode": "",
     "UsernsMode": "",
     "CgroupnsMode": "private",
-    "ShmSize": 268435456,
+    "ShmSize": 134217728,
     "OomKillDisable": False,
     "OomScoreAdj": 500,
     "CpuShares": 512,
@@ -105,6 +105,20 @@ def test_what_lies_in_memory_is_capped_in_bytes_and_files(path: str) -> None:
     assert {"nosuid", "nodev"} <= set(options)
     assert any(option.startswith("size=") for option in options)
     assert any(option.startswith("nr_inodes=") for option in options)
+
+
+@pytest.mark.parametrize("memory", [256 << 20, 1 << 30, 4 << 30, 64 << 30])
+def test_what_lies_in_memory_leaves_most_of_it(memory: int) -> None:
+    settings = SPEC.settings.model_copy(update={"memory_bytes": memory})
+    spec = SandboxSpec("sbx_1", "env_1", SPEC.image, SPEC.socket_directory, settings)
+    host = container_config(spec, WORKSPACE, "install", PROFILE)["HostConfig"]
+    sizes = [
+        int(option.removeprefix("size="))
+        for path in ("/tmp", "/dev/shm")
+        for option in host["Tmpfs"][path].split(",")
+        if option.startswith("size=")
+    ]
+    assert sum(sizes) <= memory * 3 // 8 and sizes[0] <= 512 << 20 and sizes[1] <= 256 << 20
 
 
 def test_limits_of_a_process() -> None:

@@ -1,0 +1,114 @@
+"""One controller for all cases, and a container in which little holds what they try."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import docker
+import httpx2
+import pytest
+
+from runtime.sandboxes.image import ensure_image
+from tests.security import host
+from tests.security.probes import ATTEMPTS
+from tests.support.sandlot import RunningController, fence, results, running_controller
+
+CONFIG = """
+sandbox:
+  image: {image}
+  memory: 512MiB
+  workspace: 64MiB
+  file_size: 32MiB
+  pids: 200
+  max_running: 3
+"""
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    return ensure_image(lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def sandlot(image: str, tmp_path_factory: pytest.TempPathFactory) -> Generator[RunningController]:
+    state_dir: Path = tmp_path_factory.mktemp("secure")
+    with running_controller(state_dir, CONFIG.format(image=image)) as controller:
+        yield controller
+    host.check_nothing_left(controller)
+
+
+@pytest.fixture
+def unharmed(sandlot: RunningController) -> Generator[RunningController]:
+    """The controller, and after the case a look at the host."""
+    yield sandlot
+    host.check(sandlot)
+
+
+@pytest.fixture
+def http(sandlot: RunningController) -> Generator[httpx2.Client]:
+    """Plain HTTP with the key."""
+    headers = {"x-goog-api-key": sandlot.api_key or ""}
+    with httpx2.Client(base_url=sandlot.url, headers=headers, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def seen(sandlot: RunningController) -> dict[str, Any]:
+    """How the attempts end in a sandbox, with a browser running beside them."""
+    browse = '```tool browser_navigate\n{"url": "data:text/html,<p>x"}\n```\n'
+    run = sandlot.run(browse + fence("bash", f"python3 - <<'END'\n{ATTEMPTS}\nEND"))
+    assert run.status == "completed", run
+    return json.loads(results(run)[-1])
+
+
+NEIGHBOUR = """
+import os, time
+if os.fork() == 0:
+    os.setgid(900)
+    os.setuid(900)
+    time.sleep(600)
+"""
+"""Stands for the guest's other processes."""
+
+
+@pytest.fixture(scope="session")
+def weak(image: str, tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, Any]]:
+    """How the same attempts end where little holds them: what is not `done` here proves nothing."""
+    place = tmp_path_factory.mktemp("weak") / "gateway.sock"
+    client = docker.from_env()
+    network = client.networks.create("sandlot-test-controls", internal=True)
+    try:
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(place))
+            listening.listen()
+            yield json.loads(_run_weak(client.api, image, place, str(network.name)))
+    finally:
+        network.remove()
+        client.close()
+
+
+def _run_weak(api: docker.APIClient, image: str, engine_socket: Path, network: str) -> bytes:
+    host_config = api.create_host_config(
+        binds=[f"{engine_socket}:/var/run/docker.sock", f"{engine_socket.parent}:/run/sandlot"],
+        cap_add=["SYS_ADMIN", "SYS_PTRACE", "SYSLOG", "NET_ADMIN"],
+        devices=["/dev/loop-control:/dev/fuse"],
+        network_mode=network,
+        security_opt=["seccomp=unconfined"],
+    )
+    host_config |= {"MaskedPaths": [], "ReadonlyPaths": []}
+    created = api.create_container(
+        image,
+        ["-c", NEIGHBOUR + ATTEMPTS],
+        entrypoint=["/usr/bin/python3"],
+        host_config=host_config,
+    )
+    try:
+        api.start(created["Id"])
+        api.wait(created["Id"], timeout=120)
+        return api.logs(created["Id"], stderr=False)
+    finally:
+        api.remove_container(created["Id"], force=True)

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from tests.security.catalogue import CATALOGUE, LEFT_OUT
+
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parents[1]
+_CASE = re.compile(r"test_([enxfa])(\d\d)_")
+_NAMED = re.compile(r"\btests/[\w/]+\.py")
+
+
+def tried() -> set[str]:
+    names = [
+        node.name
+        for path in FOLDER.glob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    ]
+    found = (_CASE.match(name) for name in names)
+    return {f"{match[1].upper()}-{match[2]}" for match in found if match}
+
+
+def test_every_case_is_tried_or_left_out_with_a_reason() -> None:
+    assert tried() | set(LEFT_OUT) == set(CATALOGUE)
+    assert tried() & set(LEFT_OUT) == set()
+    assert all(len(reason) > 10 for reason in LEFT_OUT.values())
+
+
+def test_what_the_reasons_point_to_is_there() -> None:
+    named = {path for reason in LEFT_OUT.values() for path in _NAMED.findall(reason)}
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []

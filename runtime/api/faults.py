@@ -199,7 +199,8 @@ class _Answer:
             await self._send(message)
 
     async def _replace(self, status: int, headers: Headers) -> None:
-        message = _MEANINGS.get(status, "The request cannot be served.")
+        meant = "A header of the request cannot be read." if status == 400 else None
+        message = meant or _MEANINGS.get(status, "The request cannot be served.")
         answer = envelope(status, _CODES.get(status, "invalid_request"), message)
         for name, value in headers.items():
             if name not in {"content-type", "content-length"}:

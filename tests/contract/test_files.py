@@ -356,3 +356,22 @@ async def test_our_own_client(api: LocalController, tmp_path: Path) -> None:
             await client.files.get("mine")
         with pytest.raises(InvalidRequest, match="mime_type"):
             await client.files.upload(b"x")
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "code"),
+    [
+        ("bytes=99-", 416, "range_not_satisfiable"),
+        ("bytes=abc", 400, "invalid_request"),
+        ("items=1", 400, "invalid_request"),
+        ("bytes=5-2", 400, "invalid_request"),
+    ],
+)
+async def test_ranges_that_are_none(
+    api: LocalController, asked: str, status: int, code: str
+) -> None:
+    made = await upload(api, b"hello world")
+    async with api.http() as client:
+        answer = await client.get(f"/v1beta/{made.name}:download", headers={"range": asked})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert answer.headers["content-length"] == str(len(answer.content))

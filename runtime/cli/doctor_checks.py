@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from runtime.sandboxes.docker_connection import DockerFacts
+from runtime.sandboxes.floors import mend_of, open_holes, version_of
 
 GIB = 1024**3
 MIN_PYTHON = (3, 11)
@@ -87,12 +87,6 @@ def has_failed(checks: list[Check]) -> bool:
     return any(check.state is State.FAIL for check in checks)
 
 
-def version_of(text: str) -> tuple[int, ...]:
-    """The leading numbers of a version: `1.1.5+ds1` is (1, 1, 5); nothing at all is ()."""
-    match = re.match(r"\D*(\d+(?:\.\d+)*)", text)
-    return tuple(int(part) for part in match[1].split(".")) if match else ()
-
-
 def _python(facts: HostFacts) -> Check:
     found = ".".join(map(str, facts.python))
     if facts.python[:2] >= MIN_PYTHON:
@@ -168,41 +162,31 @@ def _docker_api(docker: DockerFacts) -> Check:
     return Check("Docker API", State.FAIL, found, "install Docker 20.10 or newer (API 1.41)")
 
 
+def _floor(name: str, component: str, version: str) -> Check:
+    """Whether a part is below a version that is known to be safe, and why."""
+    holes = open_holes(component, version)
+    if not version_of(version):
+        return Check(name, State.WARN, "its version is not told", "look it up, and update it")
+    if not holes:
+        return Check(name, State.OK, version)
+    found = "; ".join(f"{hole.effect} ({hole.cves})" for hole in holes)
+    return Check(name, State.WARN, f"{version}: {found}", mend_of(holes))
+
+
 def _docker_floor(docker: DockerFacts) -> Check:
-    if version_of(docker.version) >= (29, 5, 2):
-        return Check("Docker's patches", State.OK, docker.version)
-    found = (
-        f"{docker.version} has holes in `docker cp` (CVE-2026-41567, -42306, -41568), which "
-        "Sandlot never calls on a sandbox"
-    )
-    mend = "do not run `docker cp` on a sandbox; update to 29.5.2 or newer"
-    return Check("Docker's patches", State.WARN, found, mend)
+    return _floor("Docker's patches", "docker", docker.version)
+
+
+def _containerd_floor(docker: DockerFacts) -> Check:
+    return _floor("containerd's patches", "containerd", docker.containerd)
 
 
 def _runc_floor(docker: DockerFacts) -> Check:
-    version = version_of(docker.runc)
-    floors: dict[tuple[int, ...], tuple[int, ...]] = {(1, 3): (1, 3, 6), (1, 4): (1, 4, 3)}
-    floor = floors.get(version[:2], (1, 2, 8))
-    if version >= floor:
-        return Check("runc's patches", State.OK, docker.runc)
-    found = (
-        f"{docker.runc} may be open to races at the start of a container (CVE-2025-31133, -52565, "
-        "-52881)"
-    )
-    mend = "run no images of others; update runc to 1.3.6, 1.4.3 or newer"
-    return Check("runc's patches", State.WARN, found, mend)
+    return _floor("runc's patches", "runc", docker.runc)
 
 
 def _kernel_floor(docker: DockerFacts) -> Check:
-    version = version_of(docker.kernel)
-    if not (6, 10) <= version[:3] <= (7, 1, 9):
-        return Check("kernel", State.OK, docker.kernel)
-    found = (
-        f"{docker.kernel} may let a program out of its container (CVE-2026-80521), unless your "
-        "distribution has the fix"
-    )
-    mend = "check with your distribution; for tenants who do not trust each other use gVisor"
-    return Check("kernel", State.WARN, found, mend)
+    return _floor("kernel", "kernel", docker.kernel)
 
 
 def _storage(docker: DockerFacts) -> Check:
@@ -266,6 +250,7 @@ _DOCKER_CHECKS: tuple[Callable[[DockerFacts], Check], ...] = (
     _memory,
     _runtimes,
     _docker_floor,
+    _containerd_floor,
     _runc_floor,
     _kernel_floor,
 )

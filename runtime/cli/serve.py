@@ -29,6 +29,8 @@ from runtime.cli.state import (
 from runtime.client.discovery import StateFolder
 from runtime.errors import Conflict
 from runtime.groups import collapsed
+from runtime.sandboxes.docker_connection import docker_facts
+from runtime.sandboxes.strictness import weaknesses
 from runtime.schema.settings import Settings
 
 _WATCH_SECONDS = 0.2
@@ -53,10 +55,20 @@ def serve(order: ServeOrder) -> None:
     key = server_key(here.folder, here.settings.server)
     host = order.host or here.settings.server.host
     refuse_public_address(host, key)
+    if here.settings.sandbox.strict:
+        _refuse_weakness(here.settings)
     open_logbook()
     raise_open_files()
     with _one_error():
         anyio.run(_serve, order, here, key, host)
+
+
+def _refuse_weakness(settings: Settings) -> None:
+    """Raise `CannotStart` with every reason, where strangers could not be kept apart."""
+    found = weaknesses(settings.sandbox, docker_facts())
+    if found:
+        reasons = "\n".join(f"- {reason}" for reason in found)
+        raise CannotStart(f"sandbox.strict is set, and this is too weak for it:\n{reasons}")
 
 
 @contextmanager

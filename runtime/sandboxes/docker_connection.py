@@ -44,6 +44,7 @@ class DockerFacts:
     runtimes: tuple[str, ...]
     ignored_limits: tuple[str, ...]
     """The limits that the daemon accepts and the kernel does not enforce."""
+    containerd: str = "?"
 
 
 @contextmanager
@@ -109,6 +110,7 @@ def facts_from(version: dict[str, Any], info: dict[str, Any]) -> DockerFacts:
         memory_bytes=int(info.get("MemTotal", 0)),
         security_options=tuple(info.get("SecurityOptions") or ()),
         runtimes=tuple(sorted(info.get("Runtimes") or {})),
+        containerd=_component(version, "containerd") or "?",
         ignored_limits=tuple(name for name, key in limits.items() if info.get(key) is False),
     )
 
@@ -125,10 +127,16 @@ def _knock() -> None:
 
 
 def _runc_version(version: dict[str, Any], info: dict[str, Any]) -> str:
+    return _component(version, "runc") or str((info.get("RuncCommit") or {}).get("ID", "?"))
+
+
+def _component(version: dict[str, Any], name: str) -> str | None:
+    """The version of a part of Docker; Debian's packages have their own where the commit is."""
     for component in version.get("Components") or ():
-        if component.get("Name") == "runc":
-            return str(component.get("Version", "?"))
-    return str((info.get("RuncCommit") or {}).get("ID", "?"))
+        if component.get("Name") == name:
+            commit = str((component.get("Details") or {}).get("GitCommit", ""))
+            return commit if "+deb" in commit else str(component.get("Version", "?"))
+    return None
 
 
 def _why_silent(text: str) -> str:

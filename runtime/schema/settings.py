@@ -76,6 +76,8 @@ class SandboxSettings(Strict):
     """The sandbox image; the one built from `sandbox-image/` when left out."""
     runtime: str = Field(default="runc", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """`runc`, `runsc`, `kata`, or another name that the Docker daemon knows a runtime by."""
+    strict: bool = False
+    """Whether to refuse to start on what is too weak to keep strangers apart."""
     browser_sandbox: bool = True
     """Whether Chromium gets user namespaces, and nothing else does, for its own sandbox."""
     memory_bytes: int = Field(default=4 * 1024**3, ge=256 * 1024**2)

@@ -24,6 +24,7 @@ DOCKER = DockerFacts(
     api_version="1.52",
     kernel="6.1.0-40-amd64",
     runc="1.4.3",
+    containerd="2.2.1",
     storage_driver="overlay2",
     cgroup_version="2",
     root_folder="/var/lib/docker",

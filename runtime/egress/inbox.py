@@ -13,7 +13,7 @@ MAX_WAITING = 1024
 
 
 class Inbox:
-    """A queue of events; full, it holds up who puts in, and thereby the sandboxes' network."""
+    """A queue of events; full, it holds up who puts in, and slows the sandboxes' network down."""
 
     def __init__(self) -> None:
         self._events: deque[EgressEvent] = deque()

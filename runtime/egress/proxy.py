@@ -161,7 +161,7 @@ class EgressProxy:
     def events(self) -> AsyncIterator[EgressEvent]:
         """What is decided, as it happens, for one reader; ends after the proxy has stopped.
 
-        A reader that stops reading slows the sandboxes' network down: a request waits for its event.
+        A reader that stops reading slows the sandboxes' network down: requests wait for it.
         """
         return self._inbox.read()
 

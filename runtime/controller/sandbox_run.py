@@ -87,7 +87,7 @@ class SandboxRun:
         try:
             session = await self._sandbox.session()
             await session.send(CancelRun(run_id=run_id))
-            # What was cut off between taking events and storing them: the guest waits to hear of it.
+            # Events that were taken and not stored any more: the guest waits to hear of them.
             await session.send(EventsStored(run_id=run_id, upto=self._gate.accepted))
             with anyio.move_on_after(CANCEL_GRACE_SECONDS):
                 async for message in session.messages():

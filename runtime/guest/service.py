@@ -87,21 +87,21 @@ class Service:
             if waiting is not None:
                 waiting.send_nowait(request)
             return
-        if request["kind"] == "cancel":
-            scope = self._running.get(request["id"])
-            if scope is not None:
-                scope.cancel()
-            return
-        tasks.start_soon(self._answer, request, frames)
+        request_id = request["id"]
+        if request["kind"] != "cancel":
+            # Its cancellation may be the next frame, before the task has begun.
+            self._running[request_id] = anyio.CancelScope()
+            tasks.start_soon(self._answer, request, frames)
+        elif request_id in self._running:
+            self._running[request_id].cancel()
+        else:
+            # Cancelled before it was sent, or answered by now: the other side waits for a word.
+            tasks.start_soon(self._send, frames, _cancelled(request_id))
 
     async def _answer(self, request: dict[str, Any], frames: UNIXSocketStream) -> None:
         request_id = request["id"]
-        answer: dict[str, Any] = {
-            "id": request_id,
-            "error": {"code": "cancelled", "message": "The call was cancelled."},
-        }
-        with anyio.CancelScope() as scope:
-            self._running[request_id] = scope
+        answer = _cancelled(request_id)
+        with self._running[request_id]:
             answer = {"id": request_id, **await self._outcome(request, frames)}
         del self._running[request_id]
         await self._send(frames, answer)
@@ -162,6 +162,13 @@ class Service:
     async def _send(self, frames: UNIXSocketStream, message: dict[str, Any]) -> None:
         async with self._send_lock:
             await frames.send(encode_frame(message))
+
+
+def _cancelled(request_id: int) -> dict[str, Any]:
+    return {
+        "id": request_id,
+        "error": {"code": "cancelled", "message": "The call was cancelled."},
+    }
 
 
 async def _send_all(connection: socket.socket, data: bytes) -> None:

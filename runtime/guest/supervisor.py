@@ -115,8 +115,7 @@ class Supervisor:
             case StartRun():
                 self._start_run(message.spec)
             case CancelRun():
-                if self._run is not None and self._run.spec.run_id == message.run_id:
-                    self._run.scope.cancel()
+                self._cancel_run(message.run_id)
             case Request():
                 self._tasks.start_soon(self._answer, message)
             case OpenStream():
@@ -148,6 +147,14 @@ class Supervisor:
             return
         self._run = ActiveRun(spec, self._link)
         self._tasks.start_soon(self._execute, self._run)
+
+    def _cancel_run(self, run_id: str) -> None:
+        if self._run is not None and self._run.spec.run_id == run_id:
+            self._run.scope.cancel()
+            return
+        # Cancelled before it was handed over: whoever waits for its end is told.
+        ended = RunEnded(run_id=run_id, outcome=RunOutcome(status="cancelled"))
+        self._tasks.start_soon(self._link.send, ended)
 
     async def _execute(self, run: ActiveRun) -> None:
         async with anyio.create_task_group() as pumps:

@@ -46,6 +46,19 @@ def test_in_the_middle_of_a_page_load(sandlot: RunningController) -> None:
     assert again.status == "completed" and "Hello" in results(again)[1]
 
 
+def test_as_soon_as_it_is_accepted(sandlot: RunningController) -> None:
+    """However early a cancel comes, the sandbox obeys and is kept."""
+    first = sandlot.run(fence("python", "kept = 42"))
+    assert first.environment_id is not None
+    sandbox = sandlot.sandbox_of(first.environment_id).id
+    for _ in range(15):
+        started = sandlot.start(fence("bash", "sleep 600"), first.environment_id)
+        assert sandlot.client.interactions.cancel(started.id).status == "cancelled"
+    again = sandlot.run(fence("python", "print(kept)"), first.environment_id)
+    assert results(again) == ["42\n"]
+    assert sandlot.sandbox_of(first.environment_id).id == sandbox
+
+
 @pytest.fixture
 def silent_model() -> Generator[tuple[str, threading.Event]]:
     """A chat-completions server that takes a request and never answers it."""

@@ -13,7 +13,11 @@ EAT = "eaten = []\nwhile True: eaten.append(bytearray(32 * 1024 * 1024))"
 
 
 def test_x01_a_fork_bomb_ends(unharmed: RunningController) -> None:
-    bomb = "bomb() { bomb | bomb & }; bomb; sleep 3; echo begun"
+    bomb = (
+        "counter=/sys/fs/cgroup/pids/pids.events; [ -e $counter ] || "
+        "counter=/sys/fs/cgroup/pids.events; bomb() { bomb | bomb & }; bomb; "
+        "while read -r _ refused < $counter && [ $refused = 0 ]; do :; done; echo begun"
+    )
     run = unharmed.run(fence("bash", bomb, "true", "echo alive; ps -e | wc -l"))
     assert run.status == "completed"
     assert "limited to 200 processes" in "".join(results(run))

@@ -26,7 +26,8 @@ def test_n08_nothing_of_another_environment_is_found(unharmed: RunningController
     leave = (
         "echo mine > canary-file; echo x > /dev/shm/canary-memory; mkdir /tmp/canary-folder; "
         "python3 -c 'import socket,time; s=socket.socket(socket.AF_UNIX); "
-        's.bind("\\0canary-socket"); time.sleep(60)\' & sleep 1; '
+        's.bind("\\0canary-socket"); time.sleep(60)\' & '
+        "until grep -q canary-socket /proc/net/unix; do sleep 0.1; done; "
     )
     look = "ls -aR /workspace /dev/shm /tmp 2>/dev/null; cat /proc/net/unix"
     first = unharmed.run(fence("bash", leave + look))

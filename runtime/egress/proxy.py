@@ -26,6 +26,8 @@ from runtime.egress.sockets import listening_socket
 from runtime.errors import Conflict, Internal, NotFound, SandboxUnavailable, SandlotError
 from runtime.groups import collapsed
 
+PROCESS_UID = 61_050
+"""A user id for the process where the controller may give it one: no account has it."""
 _LAST_EVENTS_SECONDS = 3.0
 _STOP_SECONDS = 15.0
 _PAUSES = (0.0, 0.2, 1.0, 5.0)

@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 from pydantic import SecretStr
 
 from runtime.egress.protocol import EgressEvent, ProxySettings
-from runtime.egress.proxy import EgressProxy
+from runtime.egress.proxy import PROCESS_UID, EgressProxy
 from runtime.egress.rules import HeaderInjection, HostRule, Rules
 from runtime.errors import Conflict, Internal, NotFound
 from tests.support.certificates import Certificates
@@ -32,7 +32,7 @@ from tests.support.egress import (
 
 pytestmark = pytest.mark.anyio
 
-UID = 61_050 if os.geteuid() == 0 else None
+UID = PROCESS_UID if os.geteuid() == 0 else None
 RULES = allowing("127.0.0.1")
 SECRET = "canary-0123456789-secret"
 

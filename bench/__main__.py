@@ -12,7 +12,20 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench import api, browser, calls, chain, cold, egress, files, memory, prompts, streams, tour
+from bench import (
+    api,
+    browser,
+    calls,
+    cancel,
+    chain,
+    cold,
+    egress,
+    files,
+    memory,
+    prompts,
+    streams,
+    tour,
+)
 from bench.document import encode
 from bench.failures import NotMeasured
 from bench.figures import Figure, Missing, Report
@@ -39,6 +52,7 @@ MEASUREMENTS = (
     Measurement(("memory",), memory.measure),
     Measurement(("upload", "download", "growth"), files.measure),
     Measurement(("prompt",), prompts.measure),
+    Measurement(("cancel",), cancel.measure),
     Measurement(("tour",), tour.measure),
     Measurement(("get", "get_p99", "create", "sustained"), api.measure),
     Measurement(("chain",), chain.measure),

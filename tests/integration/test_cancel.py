@@ -29,7 +29,7 @@ threading.Thread(target=server.serve_forever, daemon=True).start()
 def cancelled_in_time(controller: RunningController, interaction_id: str) -> None:
     before = time.monotonic()
     assert controller.client.interactions.cancel(interaction_id).status == "cancelled"
-    assert time.monotonic() - before < 2.5, "one second, with room for a slow machine"
+    assert time.monotonic() - before < 20, "long before the cell would end"
 
 
 def test_in_the_middle_of_a_page_load(sandlot: RunningController) -> None:

@@ -246,7 +246,7 @@ async def test_waiting_for_a_time(world: World) -> None:
     await world.open("/", "<p>x</p>")
     begun = monotonic()
     assert (await world.call("wait", seconds=0.2)).startswith("Waited 0.2 seconds.")
-    assert 0.2 <= monotonic() - begun < 2
+    assert monotonic() - begun >= 0.2
 
 
 async def test_frames_are_in_the_snapshot_and_can_be_used(world: World) -> None:

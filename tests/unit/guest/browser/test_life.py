@@ -148,7 +148,7 @@ async def test_a_navigation_can_be_cancelled(own: World) -> None:
         ("click", {"ref": ref}),
         ("wait", {"text": "never"}),
     ):
-        assert await seconds_to_cancel(own, name, arguments) < 1
+        assert await seconds_to_cancel(own, name, arguments) < LIMITS.navigation_seconds
         text = await own.call("snapshot")
         assert 'heading "one"' in text
         assert f"Page: {own.site.url}/" in text

@@ -69,7 +69,7 @@ def test_every_error_code_is_documented() -> None:
         return [root, *(kind for child in root.__subclasses__() for kind in kinds(child))]
 
     text = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
-    # The fault of a tool goes to the model and never to a caller; those of other modules stay there.
+    # A tool's fault goes to the model and never to a caller; what other modules raise stays there.
     said = [kind for kind in kinds(SandlotError) if kind.__module__ == SandlotError.__module__]
     codes = {kind.code for kind in said if kind is not ToolFault}
     assert [code for code in sorted(codes) if f"`{code}`" not in text] == []

@@ -10,6 +10,7 @@ from typing import Any
 import openai
 import pytest
 from openai import OpenAI
+from pydantic import BaseModel
 
 from runtime.schema.steps import UserInputStep
 from tests.support.local_controller import LocalController, local_controller
@@ -239,3 +240,35 @@ async def test_the_other_prefix_keeps_its_own_envelope(api: LocalController) -> 
             answer = await http.request(method, path)
             assert answer.status_code == status
             assert set(answer.json()["error"]) == {"code", "message"}
+
+
+class Trip(BaseModel):
+    city: str
+    days: int
+
+
+GOOD = '```say\n{"city": "Rome", "days": 3}\n```'
+BAD = '```say\n{"city": "Rome", "days": "three"}\n```'
+
+
+async def test_an_answer_of_a_form_is_parsed(api: LocalController) -> None:
+    def ask(client: OpenAI) -> Any:
+        messages: Any = [{"role": "user", "content": GOOD}]
+        return client.chat.completions.parse(model=MODEL, messages=messages, response_format=Trip)
+
+    answer = await call(api, ask)
+    assert answer.choices[0].message.parsed == Trip(city="Rome", days=3)
+
+
+async def test_an_answer_that_is_not_of_the_form_is_an_error(api: LocalController) -> None:
+    def ask(client: OpenAI) -> Any:
+        messages: Any = [{"role": "user", "content": BAD}]
+        with pytest.raises(openai.APIStatusError) as caught:
+            client.with_options(max_retries=0).chat.completions.parse(
+                model=MODEL, messages=messages, response_format=Trip
+            )
+        return caught.value
+
+    error = await call(api, ask)
+    assert error.code == "response_format_mismatch"
+    assert "days" in error.message

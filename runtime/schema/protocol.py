@@ -24,11 +24,13 @@ from runtime.schema.model import (
 from runtime.schema.steps import Step
 from runtime.schema.usage import Usage
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 SOCKET_DIRECTORY = "/run/sandlot"
 """Where the directory with this sandbox's sockets is mounted."""
 GATEWAY_SOCKET = "gateway.sock"
+EGRESS_SOCKET = "egress.sock"
+"""Leads to the egress proxy; there only where the environment has a network."""
 
 
 class Fault(Strict):
@@ -186,12 +188,21 @@ GUEST_MESSAGE: TypeAdapter[GuestMessage] = TypeAdapter(GuestMessage)
 # Controller to guest
 
 
+class GuestNetwork(Strict):
+    """What programs in a sandbox need to use the egress proxy."""
+
+    certificates: str
+    """In PEM: the environment's own authority and those that the operator added."""
+
+
 class Bind(Strict):
     """Gives an anonymous sandbox its identity; sent once, before anything else."""
 
     type: Literal["bind"] = "bind"
     environment_id: str
     variables: dict[str, str] = Field(default_factory=dict[str, str])
+    network: GuestNetwork | None = None
+    """None: nothing outside the sandbox can be reached."""
 
 
 class StartRun(Strict):

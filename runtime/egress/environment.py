@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from runtime import clock
 from runtime.egress.certificates import Issuer
 from runtime.egress.flow import Flow, Kind, Totals
-from runtime.egress.hosts import Authority
 from runtime.egress.ledger import Ledger
 from runtime.egress.policy import Policy, Verdict
 from runtime.egress.refusals import Refusal
 from runtime.egress.rules import Rules
 from runtime.outbound.door import Resolve
+from runtime.outbound.hosts import Authority
 
 
 class Environment:

@@ -9,11 +9,11 @@ from typing import Literal
 import anyio
 
 from runtime import clock
-from runtime.egress.hosts import Authority
 from runtime.egress.protocol import EgressEvent, Verdict
 from runtime.egress.refusals import Stopped
 from runtime.egress.rules import Limits
 from runtime.outbound.addresses import IpAddress
+from runtime.outbound.hosts import Authority
 
 Kind = Literal["tunnel", "http", "https"]
 

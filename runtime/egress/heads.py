@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from runtime.egress.hosts import Authority, bracketed, read_authority
 from runtime.egress.refusals import Refusal
 from runtime.egress.treatment import Headers
 from runtime.errors import AddressRefused, InvalidRequest
+from runtime.outbound.hosts import Authority, bracketed, read_authority
 
 _REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40} [\x21-\x7e]+ HTTP/1\.[01]")
 _HEADER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")

@@ -6,11 +6,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 
-from runtime.egress.hosts import Authority, Pattern, read_pattern
 from runtime.egress.rules import INTERNAL_SETTING, HostRule, Rules
 from runtime.egress.treatment import Treatment
 from runtime.errors import AddressRefused
 from runtime.outbound.addresses import PORTS, Allowance, IpAddress, literal
+from runtime.outbound.hosts import Authority, Pattern, read_pattern
 
 _SHOWN_HOSTS = 12
 _NOTHING = Treatment()

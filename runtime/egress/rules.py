@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, SecretStr, SerializationInfo
 
-from runtime.egress.hosts import read_pattern
 from runtime.errors import InvalidRequest
 from runtime.outbound.addresses import Allowance
+from runtime.outbound.hosts import read_pattern
 from runtime.schema.base import Strict
 
 INTERNAL_SETTING = "egress.allow_internal"

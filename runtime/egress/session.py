@@ -12,12 +12,12 @@ from runtime.egress.environment import Environment
 from runtime.egress.exchange import Asked, Exchange
 from runtime.egress.flow import Flow
 from runtime.egress.heads import Scheme, Target, forward_target, inner_target
-from runtime.egress.hosts import Authority
 from runtime.egress.origin import Origin
 from runtime.egress.policy import Verdict
 from runtime.egress.refusals import Broken, Refusal, Stopped
 from runtime.egress.treatment import Headers
 from runtime.egress.uplink import Line, Uplink
+from runtime.outbound.hosts import Authority
 
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 

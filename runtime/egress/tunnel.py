@@ -18,7 +18,6 @@ from runtime.egress.client_hello import (
 from runtime.egress.environment import Environment
 from runtime.egress.flow import Flow
 from runtime.egress.heads import Target
-from runtime.egress.hosts import Authority
 from runtime.egress.policy import Verdict
 from runtime.egress.pump import Count, pump, pump_stream
 from runtime.egress.refusals import Refusal
@@ -27,6 +26,7 @@ from runtime.egress.uplink import Line, Uplink
 from runtime.egress.wire import Rewound, Secured, Wire
 from runtime.groups import collapsed
 from runtime.outbound.addresses import literal
+from runtime.outbound.hosts import Authority
 
 TLS_PORTS = frozenset({443, 8443})
 """Where nothing but TLS is spoken."""

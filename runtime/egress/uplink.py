@@ -18,7 +18,6 @@ from urllib.parse import unquote, urlsplit
 import anyio
 from anyio.abc import ByteStream
 
-from runtime.egress.hosts import Authority, bracketed, read_authority
 from runtime.egress.policy import Policy
 from runtime.egress.protocol import ProxySettings
 from runtime.egress.refusals import Refusal
@@ -26,6 +25,7 @@ from runtime.egress.wire import Secured, Wire
 from runtime.errors import AddressRefused, InvalidRequest
 from runtime.outbound.addresses import Allowance, IpAddress
 from runtime.outbound.door import Door, Reached, Resolve, system_addresses
+from runtime.outbound.hosts import Authority, bracketed, read_authority
 
 KNOWN_SECONDS = 3.0
 """How long a lookup may take whose answer an upstream proxy makes dispensable."""

@@ -10,8 +10,8 @@ from runtime.egress.heads import (
     tunnel_target,
     wants_websocket,
 )
-from runtime.egress.hosts import Authority
 from runtime.egress.refusals import Refusal
+from runtime.outbound.hosts import Authority
 
 A = b"GET http://a.com/ HTTP/1.1\r\n"
 

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from runtime.egress.hosts import read_authority
 from runtime.egress.policy import Policy, Verdict
 from runtime.egress.rules import (
     CLOSED,
@@ -18,6 +17,7 @@ from runtime.egress.rules import (
     Placeholder,
     Rules,
 )
+from runtime.outbound.hosts import read_authority
 from tests.unit.egress.test_hosts import HOSTS
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.egress.hosts import Authority, read_authority, read_pattern
 from runtime.errors import InvalidRequest
+from runtime.outbound.hosts import Authority, read_authority, read_pattern
 
 NO_AUTHORITY = [
     "",

@@ -56,6 +56,8 @@ class Policy:
         if found is None:
             return Verdict(False, None, self._unknown(authority))
         pattern, rule = found
+        if rule.unavailable:
+            return Verdict(False, str(pattern), rule.unavailable)
         try:
             self._allowance(pattern).check_name(authority.host, authority.port)
         except AddressRefused as error:

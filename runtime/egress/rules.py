@@ -85,6 +85,8 @@ class HostRule(Strict):
     """Of two with one name the later one counts."""
     credential: str | None = None
     """Whose secret the headers hold; for events."""
+    unavailable: str = Field(default="", max_length=500)
+    """Why the hosts cannot be reached for now, as a sentence; empty when they can."""
 
 
 class Placeholder(Strict):

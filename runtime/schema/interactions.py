@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import BeforeValidator, Field, PlainValidator
 
 from runtime.errors import InvalidRequest
+from runtime.schema.base import Request
 from runtime.schema.content import Content
 from runtime.schema.inputs import input_steps
+from runtime.schema.network import Network
 from runtime.schema.steps import Step
 
 _INT = re.compile(r"[0-9]{1,18}")
@@ -25,14 +27,6 @@ def _int64(value: Any) -> Any:
 
 
 Int64 = Annotated[int, BeforeValidator(_int64, json_schema_input_type=int | str)]
-
-
-class Request(BaseModel):
-    """A part of a request: no unknown fields, no conversion between JSON types."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
-    )
 
 
 class AgentConfig(Request):
@@ -167,7 +161,8 @@ class EnvironmentRequest(Request):
     env_id: str | None = None
     """Another spelling of `environment_id`."""
     sources: list[Source] | None = None
-    network: Literal["disabled"] | dict[str, Any] | None = None
+    network: Network | None = None
+    """What it may reach; left out, the agent's own rules, else the operator's default."""
     env: dict[str, str | VariableValue] | None = None
 
 

@@ -7,14 +7,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from runtime.errors import InvalidRequest
-from runtime.schema import interactions
+from runtime.schema import interactions, network
 from runtime.schema.faults import explain
 from runtime.schema.interactions import CreateInteraction, Request, refuse_unserved_tools
 
 _TOP = set(CreateInteraction.model_fields)
 _NESTED = {
     name
-    for model in vars(interactions).values()
+    for model in [*vars(interactions).values(), *vars(network).values()]
     if isinstance(model, type) and issubclass(model, Request)
     for name in model.model_fields
 }

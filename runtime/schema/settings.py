@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 
 from runtime.schema.base import Strict
+from runtime.schema.network import Allowlist
 
 Tokens = Annotated[int, Field(ge=1000)]
 ProviderKind = Literal["google", "openai", "anthropic", "openai_compatible"]
@@ -119,6 +120,26 @@ class OutboundSettings(Strict):
     """Hosts, IP addresses and networks beside the public Internet, each also with `:port`."""
 
 
+class EgressSettings(Strict):
+    """What sandboxes may reach, and how they get there."""
+
+    default: Literal["open", "disabled"] | Allowlist = "open"
+    """The network of environments for which neither the call nor the agent says anything."""
+    allow_internal: list[str] = Field(default_factory=list[str])
+    """Hosts, IP addresses and networks that are not public, each also with `:port`; an environment
+    reaches them only where its own rules allow them, too."""
+    upstream_proxy: SecretStr | None = None
+    """`http://[user:password@]host[:port]`, or `https://`: where everything goes through."""
+    ca_files: list[str] = Field(default_factory=list[str])
+    """Files with more certificates that servers are signed by; relative to the file."""
+    connections: int = Field(default=256, ge=1, le=4096)
+    """Of one sandbox at once."""
+    sent_bytes: int = Field(default=5 * 1024**3, ge=0)
+    """What one sandbox may send while it lives."""
+    received_bytes: int = Field(default=50 * 1024**3, ge=0)
+    """What one sandbox may receive while it lives."""
+
+
 class Settings(Strict):
     """The whole file."""
 
@@ -132,3 +153,4 @@ class Settings(Strict):
     files: FilesSettings = FilesSettings()
     search: SearchSettings | None = None
     outbound: OutboundSettings = OutboundSettings()
+    egress: EgressSettings = EgressSettings()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal
 
@@ -24,14 +24,19 @@ class EnvironmentRecord:
     updated: datetime
     last_used: datetime
     network: Any = None
-    """The rules as the caller gave them; None is no network."""
+    """The rules in their wire form without headers; None is the operator's default."""
     sources: list[dict[str, Any]] | None = None
     """The caller's sources in their wire form, without inline content."""
     variables: dict[str, str] | None = None
+    """Those with a credential hold a placeholder here."""
     project_id: str = "default"
+    network_secrets: str | None = field(default=None, repr=False)
+    """The headers of the rules, sealed."""
+    credential_variables: dict[str, dict[str, str]] | None = None
+    """`{variable: {credential, placeholder}}`"""
 
 
-_COLUMNS = [table.c[field.name] for field in fields(EnvironmentRecord)]
+_COLUMNS = [table.c[one.name] for one in fields(EnvironmentRecord)]
 
 
 def _record(row: Row[Any]) -> EnvironmentRecord:
@@ -81,6 +86,14 @@ class Environments:
     async def touch(self, environment_id: str, moment: datetime) -> None:
         """Note that the environment was used at `moment`."""
         statement = update(table).where(table.c.id == environment_id).values(last_used=moment)
+        await self._database.write(lambda connection: connection.execute(statement).close())
+
+    async def set_network(
+        self, environment_id: str, network: Any, secrets: str | None, moment: datetime
+    ) -> None:
+        """New rules, which replace the old ones whole."""
+        values = {"network": network, "network_secrets": secrets, "updated": moment}
+        statement = update(table).where(table.c.id == environment_id).values(values)
         await self._database.write(lambda connection: connection.execute(statement).close())
 
     async def retire(

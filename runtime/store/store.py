@@ -14,6 +14,7 @@ from runtime.errors import Internal
 from runtime.store import lock, sqlite
 from runtime.store.ballast import Ballast
 from runtime.store.database import Database
+from runtime.store.egress_events import EgressEvents
 from runtime.store.environments import Environments
 from runtime.store.events import Events
 from runtime.store.files import Files
@@ -35,6 +36,7 @@ class Store:
         self.interactions = Interactions(database)
         self.events = Events(database)
         self.environments = Environments(database)
+        self.egress_events = EgressEvents(database)
         self.files = Files(database)
         self.idempotency = Idempotency(database)
         self.sessions = Sessions(database)

@@ -15,9 +15,11 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     Index,
+    Integer,
     MetaData,
     String,
     Table,
+    Text,
     TypeDecorator,
 )
 
@@ -63,7 +65,19 @@ environments = Table(
     _json("network"),
     _json("sources"),
     _json("variables"),
+    Column("network_secrets", Text),
+    _json("credential_variables"),
     Index(None, "status", "last_used"),
+)
+
+egress_events = Table(
+    "egress_events",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("environment_id", String(64), nullable=False),
+    Column("at", Moment, nullable=False),
+    _json("body", nullable=False),
+    Index(None, "environment_id", "id"),
 )
 
 interactions = Table(

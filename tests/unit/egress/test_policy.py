@@ -18,7 +18,7 @@ from runtime.egress.rules import (
     Rules,
 )
 from runtime.outbound.hosts import read_authority
-from tests.unit.egress.test_hosts import HOSTS
+from tests.unit.outbound.test_hosts import HOSTS
 
 
 def policy(*hosts: str | HostRule, internal: tuple[str, ...] = ()) -> Policy:

@@ -1,16 +1,20 @@
-"""Who may call: an API key, in either of the two headers that SDKs use."""
+"""Who calls: an API key, in either of the two headers that SDKs use, becomes a `Caller`."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 from collections.abc import Iterable
+from typing import Annotated
 
+from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from runtime.api.services import services_of
 from runtime.errors import Unauthenticated
+from runtime.schema.callers import OPERATOR, Caller
 
+_CALLER = "sandlot.caller"
 _MESSAGE = (
     "The API key is missing or not valid. Send it as 'x-goog-api-key: KEY' or "
     "'Authorization: Bearer KEY'."
@@ -18,24 +22,38 @@ _MESSAGE = (
 
 
 class FixedKeys:
-    """Keys known at the start."""
+    """Keys known at the start, all of them the operator's."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._digests = [_digest(key) for key in keys if key]
 
-    def accepts(self, key: str) -> bool:
-        """Whether `key` is one of them."""
+    def caller(self, key: str) -> Caller | None:
+        """Who calls with `key`; None where it is not valid."""
         digest = _digest(key)
         # Every key is compared, so that the time says nothing about which one was close.
-        return sum(hmac.compare_digest(digest, known) for known in self._digests) > 0
+        known = sum(hmac.compare_digest(digest, one) for one in self._digests)
+        return OPERATOR if known else None
 
 
-async def authenticate(connection: HTTPConnection) -> None:
+async def authenticate(connection: HTTPConnection) -> Caller:
     """A dependency of every route but the open ones, WebSockets too. Raises `Unauthenticated`."""
     keys = services_of(connection).keys
-    presented = presented_keys(connection)
-    if not any(keys.accepts(key) for key in presented):
-        raise Unauthenticated(_MESSAGE)
+    for key in presented_keys(connection):
+        found = keys.caller(key)
+        if found is not None:
+            connection.scope[_CALLER] = found
+            return found
+    raise Unauthenticated(_MESSAGE)
+
+
+def caller_of(connection: HTTPConnection) -> Caller:
+    """Who calls a route that `authenticate` guards; for routes that use no `CallerDep`."""
+    caller: Caller = connection.scope[_CALLER]
+    return caller
+
+
+CallerDep = Annotated[Caller, Depends(authenticate)]
+"""Who calls; the guard of the route has looked already."""
 
 
 def presented_keys(connection: HTTPConnection) -> list[str]:

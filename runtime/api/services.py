@@ -14,6 +14,7 @@ from runtime.controller.abandoned import Abandoned
 from runtime.controller.catalogs import CatalogService
 from runtime.controller.interactions import InteractionService
 from runtime.controller.operations import OperationService
+from runtime.schema.callers import Caller
 from runtime.schema.settings import ServerSettings
 
 Probe = Callable[[], Awaitable[None]]
@@ -23,8 +24,8 @@ Probe = Callable[[], Awaitable[None]]
 class KeyRing(Protocol):
     """The API keys that are valid."""
 
-    def accepts(self, key: str) -> bool:
-        """Whether `key` is valid; takes the same time for every wrong one."""
+    def caller(self, key: str) -> Caller | None:
+        """Who calls with `key`, None where it is not valid; as fast for every wrong one."""
         ...
 
 

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 import runtime
 from runtime import __version__
 from runtime.api.app import create_app
+from runtime.api.auth import FixedKeys
 from runtime.api.environments import EnvironmentServices
 from runtime.api.files import FileServices
 from runtime.api.services import Probe, Services
@@ -47,17 +48,6 @@ SCRIPTS = AGENTS / "scripts"
 SECCOMP = CHECKOUT / "sandbox-image" / "seccomp.json"
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class OneKey:
-    """The key ring of a controller with a single key."""
-
-    key: str
-
-    def accepts(self, key: str) -> bool:
-        """Whether `key` is the key, in constant time."""
-        return secrets.compare_digest(key.encode("utf-8", "replace"), self.key.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +105,7 @@ async def open_controller(
             interactions=interactions,
             operations=OperationService(store, interactions),
             catalogs=CatalogService(agents, models),
-            keys=OneKey(key),
+            keys=FixedKeys([key]),
             settings=settings.server,
             version=__version__,
             probes=_probes(store, provider),

@@ -19,6 +19,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
 from runtime.errors import SandboxUnavailable
+from runtime.schema.callers import Caller
 from runtime.schema.settings import ServerSettings
 from tests.support.server import HEADERS, KEY, Running, running
 
@@ -388,7 +389,7 @@ async def test_any_host_name_may_be_used_off_loopback(tmp_path: Path) -> None:
 
 async def test_a_mistake_of_ours_is_answered_without_its_insides(tmp_path: Path) -> None:
     class Broken:
-        def accepts(self, key: str) -> bool:
+        def caller(self, key: str) -> Caller | None:
             raise LookupError("secret detail")
 
     async with running(tmp_path, keys=Broken()) as api, api.client() as client:

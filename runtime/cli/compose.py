@@ -21,6 +21,7 @@ from runtime.api.auth import FixedKeys
 from runtime.api.environments import EnvironmentServices
 from runtime.api.files import FileServices
 from runtime.api.services import Probe, Services
+from runtime.cli.networks import open_networks
 from runtime.controller.catalogs import CatalogService
 from runtime.controller.contents import open_contents
 from runtime.controller.environments import EnvironmentService
@@ -81,11 +82,14 @@ async def open_controller(
     provider = DockerProvider(
         _install_id(state_dir), state_dir / "workspaces", SECCOMP.read_text(encoding="utf-8")
     )
-    sandboxes = Sandboxes(provider, settings.sandbox, state_dir / "s", _image_of(settings.sandbox))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(provider.aclose)
         store = await stack.enter_async_context(Store.open(state_dir))
         journal = EventLog(store)
+        networks = await open_networks(stack, settings.egress, store)
+        sandboxes = Sandboxes(
+            provider, settings.sandbox, state_dir / "s", _image_of(settings.sandbox), networks
+        )
         await stack.enter_async_context(sandboxes.open())
         await stack.enter_async_context(tools.open())
         contents = open_contents(store, state_dir, tools, settings.files)

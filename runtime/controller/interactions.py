@@ -284,6 +284,7 @@ def _beginning(
         first,
         new_environment=placement.new if placement else None,
         used_environment=placement.plan.environment_id if placement and reused else None,
+        new_network=placement.network if placement else None,
         claim=claim,
         turn=turn,
     )

@@ -88,6 +88,11 @@ def _check_header(path: str, name: str, value: str) -> None:
         raise InvalidRequest(f"{path}: {message}.") from None
 
 
+def is_disabled(network: Network) -> bool:
+    """Whether there is no network at all; an empty list is one that reaches nothing."""
+    return isinstance(network, str) or isinstance(network.allowlist, str)
+
+
 def without_secrets(network: Network) -> Any:
     """`network` in its wire form, without the headers, which may hold secrets."""
     if isinstance(network, str) or isinstance(network.allowlist, str):
@@ -127,7 +132,7 @@ def _rule(
             reason = grant.unavailable or _no_header(host.credential)
             return HostRule(domain=host.domain, unavailable=reason)
         injected.append(HeaderInjection(name=grant.header[0], value=grant.header[1]))
-    injected += _headers(transform or [])
+    injected += _headers(transform or host.transform or [])
     return HostRule(domain=host.domain, headers=tuple(injected), credential=host.credential)
 
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import posixpath
 import re
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from runtime.controller.network_rules import check_network, transforms_of, without_secrets
+from runtime.controller.networks import secrets_of
 from runtime.controller.plan import EnvironmentPlan, InlineFile
 from runtime.errors import InvalidRequest, NotFound
 from runtime.ids import is_id, new_environment_id
 from runtime.schema.agents import AgentSpec
 from runtime.schema.interactions import EnvironmentRequest, Source, VariableValue
-from runtime.store import EnvironmentRecord, Store
+from runtime.schema.network import Network, allowed_hosts
+from runtime.store import EnvironmentRecord, NetworkChange, Store
 
 WORKSPACE = "/workspace"
 MAX_FILE_BYTES = 1024 * 1024
@@ -31,6 +36,10 @@ class Placement:
 
     plan: EnvironmentPlan
     new: EnvironmentRecord | None = None
+    network: NetworkChange | None = None
+    """New rules for an environment that is there already."""
+    credentials: dict[str, str] = field(default_factory=dict[str, str])
+    """The credentials that must be there, by where they are named."""
 
 
 def named_environment(request: EnvironmentRequest | None) -> str | None:
@@ -46,7 +55,6 @@ def named_environment(request: EnvironmentRequest | None) -> str | None:
 
 async def existing(environment_id: str, request: EnvironmentRequest, store: Store) -> Placement:
     """An environment to go on in. Raises `NotFound` when it is unknown, expired or deleted."""
-    _check_network(request.network)
     for name in ("sources", "env"):
         if getattr(request, name):
             raise InvalidRequest(
@@ -60,48 +68,66 @@ async def existing(environment_id: str, request: EnvironmentRequest, store: Stor
             "Use 'remote' for a new one."
         )
     plan = EnvironmentPlan(environment_id=record.id, is_new=False, variables=record.variables or {})
-    return Placement(plan)
+    if request.network is None:
+        return Placement(plan)
+    network = _stored(request.network, record.id, store)
+    changed = plan.model_copy(update={"network_changed": True})
+    return Placement(changed, network=network, credentials=_signing(request.network))
 
 
 def fresh(
-    request: EnvironmentRequest | None, agent: AgentSpec | None, moment: datetime
+    request: EnvironmentRequest | None, agent: AgentSpec | None, moment: datetime, store: Store
 ) -> Placement:
     """A new environment: the agent's own, with what the caller adds. Raises `InvalidRequest`."""
     asked = request or EnvironmentRequest()
-    _check_network(asked.network)
     files = _files(asked.sources or [])
-    variables = {
-        **(agent.environment_variables if agent else {}),
-        **_variables(asked.env or {}),
-    }
+    variables = _variables(asked.env or {}, agent)
+    environment_id = new_environment_id()
+    network = asked.network if asked.network is not None else agent.network if agent else None
+    stored = _stored(network, environment_id, store)
     plan = EnvironmentPlan(
-        environment_id=new_environment_id(),
+        environment_id=environment_id,
         is_new=True,
-        variables=variables,
+        variables=variables.held,
         data_sources=agent.data_sources if agent else [],
         skills=agent.skills if agent else [],
         files=files,
     )
     record = EnvironmentRecord(
-        id=plan.environment_id,
+        id=environment_id,
         status="active",
         created=moment,
         updated=moment,
         last_used=moment,
-        network="disabled",
+        network=stored.network,
+        network_secrets=stored.secrets,
         sources=[_shown(source) for source in asked.sources or []] or None,
-        variables=variables or None,
+        variables=variables.held or None,
+        credential_variables=variables.behind or None,
     )
-    return Placement(plan, record)
+    needed = {**_signing(network), **variables.credentials}
+    return Placement(plan, record, credentials=needed)
 
 
-def _check_network(network: Any) -> None:
-    if network in (None, "disabled", {"allowlist": "disabled"}, {"allowlist": []}):
-        return
-    raise InvalidRequest(
-        "environment.network: is not supported yet; sandboxes have no network. "
-        "Leave it out, or say 'disabled'."
-    )
+def _stored(network: Network | None, environment_id: str, store: Store) -> NetworkChange:
+    if network is None:
+        return NetworkChange(None)
+    check_network(network, "environment.network")
+    transforms = transforms_of(network)
+    if transforms is None:
+        return NetworkChange(without_secrets(network))
+    sealed = store.vault.seal(json.dumps(transforms), secrets_of(environment_id))
+    return NetworkChange(without_secrets(network), sealed)
+
+
+def _signing(network: Network | None) -> dict[str, str]:
+    """The credentials of an allowlist, by where they are named."""
+    hosts = [] if network is None else allowed_hosts(network)
+    return {
+        f"environment.network.allowlist[{index}].credential": host.credential
+        for index, host in enumerate(hosts)
+        if host.credential is not None
+    }
 
 
 def _shown(source: Source) -> dict[str, Any]:
@@ -162,22 +188,54 @@ def _target(source: Source, path: str) -> str:
     return target
 
 
-def _variables(asked: dict[str, str | VariableValue]) -> dict[str, str]:
-    variables = {name: _value(name, value) for name, value in asked.items()}
-    if sum(len(name) + len(value) for name, value in variables.items()) > MAX_VARIABLES_BYTES:
+@dataclass(frozen=True, slots=True)
+class _Variables:
+    held: dict[str, str]
+    """What the sandbox gets."""
+    behind: dict[str, dict[str, str]]
+    """`{credential, placeholder}` of those that a credential stands behind."""
+    credentials: dict[str, str]
+    """The credentials, by where they are named."""
+
+
+def _variables(asked: dict[str, str | VariableValue], agent: AgentSpec | None) -> _Variables:
+    """The agent's variables with the caller's, which win."""
+    found = _Variables(dict(agent.environment_variables) if agent else {}, {}, {})
+    for name, credential in (agent.credential_variables if agent else {}).items():
+        _stand_in(found, name, credential, f"environment.env.{name}.credential")
+    for name, value in asked.items():
+        found.behind.pop(name, None)
+        path = f"environment.env.{name[:80]}"
+        credential = value.credential if isinstance(value, VariableValue) else None
+        if credential is None:
+            found.held[name] = _value(name, value, path)
+            continue
+        if isinstance(value, VariableValue) and value.value is not None:
+            raise InvalidRequest(f"{path}: has either a 'value' or a 'credential'.")
+        _check_name(name, path)
+        _stand_in(found, name, credential, f"{path}.credential")
+    if sum(len(name) + len(value) for name, value in found.held.items()) > MAX_VARIABLES_BYTES:
         raise InvalidRequest(f"environment.env: is larger than {MAX_VARIABLES_BYTES} bytes.")
-    return variables
+    return found
 
 
-def _value(name: str, value: str | VariableValue) -> str:
-    path = f"environment.env.{name[:80]}"
+def _stand_in(found: _Variables, name: str, credential: str, path: str) -> None:
+    placeholder = f"sandlot_credential_{secrets.token_hex(16)}"
+    found.held[name] = placeholder
+    found.behind[name] = {"credential": credential, "placeholder": placeholder}
+    found.credentials[path] = credential
+
+
+def _check_name(name: str, path: str) -> None:
     if not _VARIABLE.fullmatch(name):
         raise InvalidRequest(f"{path}: a name has letters, digits and '_', no digit first.")
+
+
+def _value(name: str, value: str | VariableValue, path: str) -> str:
+    _check_name(name, path)
     if isinstance(value, VariableValue):
-        if value.credential is not None:
-            raise InvalidRequest(f"{path}.credential: credentials are not supported yet.")
         if value.value is None:
-            raise InvalidRequest(f"{path}.value: is missing.")
+            raise InvalidRequest(f"{path}: has neither a 'value' nor a 'credential'.")
         value = value.value
     if "\0" in value or len(value.encode()) > MAX_VARIABLE_BYTES:
         raise InvalidRequest(

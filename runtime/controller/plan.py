@@ -29,6 +29,8 @@ class EnvironmentPlan(Strict):
     data_sources: list[DataSource] = Field(default_factory=list[DataSource])
     skills: list[Skill] = Field(default_factory=list[Skill])
     files: list[InlineFile] = Field(default_factory=list[InlineFile])
+    network_changed: bool = False
+    """Whether the call gave an existing environment new rules."""
 
 
 class AwaitedServers(Strict):

@@ -173,7 +173,7 @@ class Resolver:
             named = await self._continued(history, new)
         if named is not None:
             return await existing(named, asked or EnvironmentRequest(), self._store)
-        return fresh(asked, agent, moment)
+        return fresh(asked, agent, moment, self._store)
 
     async def _continued(self, history: History, new: list[Step]) -> str | None:
         """The environment of a run that goes on with the results of the caller's functions.

@@ -73,6 +73,9 @@ class Runner:
 
     async def submit(self, plan: RunPlan) -> None:
         """Start a run; it waits by itself for its environment and for a free sandbox."""
+        if plan.environment is not None and plan.environment.network_changed:
+            # At once, whatever still runs there.
+            await self._sandboxes.renew_network(plan.environment.environment_id)
         active = Active()
         self._active[plan.interaction_id] = active
         self._tasks.start_soon(self._run, plan, active)

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 import anyio
@@ -21,7 +22,7 @@ from runtime.gateway.session import GuestSession
 from runtime.groups import collapsed
 from runtime.ids import new_id
 from runtime.sandboxes.port import SandboxProvider, SandboxSpec
-from runtime.schema.protocol import Bind
+from runtime.schema.protocol import EGRESS_SOCKET, Bind, GuestNetwork
 from runtime.schema.settings import SandboxSettings
 
 REAP_SECONDS = 5.0
@@ -34,6 +35,24 @@ Image = Callable[[], Awaitable[str]]
 """Gives the name of the sandbox image. Raises `SandboxUnavailable` when there is none."""
 
 
+class SandboxNetworks(Protocol):
+    """Where sandboxes get their networks from."""
+
+    async def attach(
+        self, environment_id: str, sandbox_id: str, path: Path, uid: int
+    ) -> GuestNetwork | None:
+        """Open the network of a new sandbox on the socket `path`; None where it has none."""
+        ...
+
+    async def detach(self, environment_id: str, sandbox_id: str) -> None:
+        """End all connections of a sandbox; fine when it has no network."""
+        ...
+
+    async def renew(self, environment_id: str) -> bool:
+        """Put new rules in force; False where that needs a new sandbox."""
+        ...
+
+
 @dataclass(slots=True)
 class LiveSandbox:
     """One running sandbox and its guest."""
@@ -44,6 +63,8 @@ class LiveSandbox:
     scope: anyio.CancelScope
     provider: SandboxProvider
     users: int = 0
+    is_stale: bool = False
+    """Whether its environment has a network now and it was begun without."""
     last_used: float = field(default_factory=clock.monotonic)
 
     async def session(self, within_seconds: float | None = RECONNECT_SECONDS) -> GuestSession:
@@ -68,9 +89,15 @@ class Sandboxes:
     """Claims sandboxes for environments. `open` must have been entered."""
 
     def __init__(
-        self, provider: SandboxProvider, settings: SandboxSettings, sockets: Path, image: Image
+        self,
+        provider: SandboxProvider,
+        settings: SandboxSettings,
+        sockets: Path,
+        image: Image,
+        networks: SandboxNetworks,
     ) -> None:
         self._provider = provider
+        self._networks = networks
         self._settings = settings
         self._sockets = sockets
         self._image = image
@@ -124,9 +151,20 @@ class Sandboxes:
             await self._provider.remove(sandbox.sandbox_id)
         except SandboxFault as error:
             log.warning("sandbox not removed", sandbox=sandbox.sandbox_id, error=error.message)
+        await self._networks.detach(environment_id, sandbox.sandbox_id)
         sandbox.listener.remove()
         async with self._changed:
             self._changed.notify_all()
+
+    async def renew_network(self, environment_id: str) -> None:
+        """Put the environment's new rules in force, for connections that stand as well.
+
+        A sandbox that was begun without a network gets one with its next start, once idle.
+        """
+        if not await self._networks.renew(environment_id):
+            sandbox = self._live.get(environment_id)
+            if sandbox is not None:
+                sandbox.is_stale = True
 
     async def delete(self, environment_id: str) -> None:
         """Discard the sandbox and delete the workspace."""
@@ -150,6 +188,9 @@ class Sandboxes:
         lock = self._starting.setdefault(plan.environment_id, anyio.Lock())
         async with lock:
             sandbox = self._live.get(plan.environment_id)
+            if sandbox is not None and sandbox.is_stale and sandbox.users == 0:
+                await self.discard(plan.environment_id)
+                sandbox = None
             if sandbox is None:
                 sandbox = await self._start_with_capacity(plan)
             sandbox.users += 1
@@ -192,27 +233,41 @@ class Sandboxes:
             settings=self._settings,
         )
         try:
+            network = await self._attach(sandbox)
             await self._provider.start(spec)
-            await self._bind(sandbox, plan)
+            await self._bind(sandbox, plan, network)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 scope.cancel()
                 await self._remove_quietly(sandbox_id)
+                await self._networks.detach(plan.environment_id, sandbox_id)
                 listener.remove()
             raise
         return sandbox
+
+    async def _attach(self, sandbox: LiveSandbox) -> GuestNetwork | None:
+        path = sandbox.listener.directory / EGRESS_SOCKET
+        return await self._networks.attach(
+            sandbox.environment_id, sandbox.sandbox_id, path, self._provider.relay_uid
+        )
 
     async def _serve(self, listener: SandboxListener, scope: anyio.CancelScope) -> None:
         with scope:
             await listener.serve()
 
-    async def _bind(self, sandbox: LiveSandbox, plan: EnvironmentPlan) -> None:
+    async def _bind(
+        self, sandbox: LiveSandbox, plan: EnvironmentPlan, network: GuestNetwork | None
+    ) -> None:
         seconds = self._settings.start_timeout_seconds
         try:
             with anyio.fail_after(seconds):
                 session = await self._first_session(sandbox)
                 await session.send(
-                    Bind(environment_id=plan.environment_id, variables=plan.variables)
+                    Bind(
+                        environment_id=plan.environment_id,
+                        variables=plan.variables,
+                        network=network,
+                    )
                 )
                 await session.wait_bound()
                 if plan.is_new:

@@ -38,6 +38,7 @@ class DockerProvider:
     """The provider on one Docker daemon. `install_id` marks what is ours."""
 
     guest_uid = 900
+    relay_uid = 901
 
     def __init__(self, install_id: str, workspaces: Path, seccomp: str) -> None:
         self._install_id = install_id

@@ -45,6 +45,8 @@ class SandboxProvider(Protocol):
 
     guest_uid: int
     """The user id under which the supervisor of a sandbox will dial."""
+    relay_uid: int
+    """The user id under which a sandbox's way to the egress proxy will dial."""
 
     async def readiness(self) -> Readiness:
         """Whether a sandbox could be started now; never raises."""

@@ -8,7 +8,9 @@ from typing import Any
 from pydantic import Field
 
 from runtime.schema.base import Strict
+from runtime.schema.limits import SandboxLimits
 from runtime.schema.model import FunctionDeclaration, Generation
+from runtime.schema.network import Network
 
 
 class AgentLimits(Strict):
@@ -19,6 +21,10 @@ class AgentLimits(Strict):
     timeout_seconds: float = Field(default=3600.0, gt=0, le=86_400)
     max_total_tokens: int | None = Field(default=None, ge=1)
     tool_timeout_seconds: float = Field(default=300.0, gt=0, le=86_400)
+    output_chars: int = Field(default=20_000, ge=1000, le=1_000_000)
+    """Of one result of code execution; the whole is kept in a file."""
+    log_bytes: int = Field(default=64 * 1024**2, ge=64 * 1024, le=1024**3)
+    """Of all steps of an interaction, as they are stored."""
     compact_at: float | None = Field(default=None, ge=0.1, le=0.95)
     """Share of the model's context at which older steps are compacted; the configured one when
     None."""
@@ -58,7 +64,13 @@ class AgentSpec(Strict):
     skills: list[Skill] = Field(default_factory=list[Skill])
     data_sources: list[DataSource] = Field(default_factory=list[DataSource])
     environment_variables: dict[str, str] = Field(default_factory=dict[str, str])
+    credential_variables: dict[str, str] = Field(default_factory=dict[str, str])
+    """Variables by the ids of the credentials that stand behind them."""
+    network: Network | None = None
+    """What its environments may reach; None is the operator's default."""
     generation: Generation = Generation()
     limits: AgentLimits = AgentLimits()
+    sandbox: SandboxLimits = SandboxLimits()
+    """What its sandboxes get, below the operator's figures."""
     source: str | None = None
     """`file:line` of where it was read; None for one made over the API."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.store.environments import EnvironmentRecord
+from runtime.store.environments import EnvironmentRecord, NetworkChange
 from runtime.store.events import EventPage, Logged
 from runtime.store.files import FileRecord, Files, NameTaken
 from runtime.store.idempotency import AlreadyClaimed, Claim, Claimed
@@ -24,6 +24,7 @@ __all__ = [
     "InteractionSummary",
     "Logged",
     "NameTaken",
+    "NetworkChange",
     "Progress",
     "SessionMoved",
     "SessionRecord",

@@ -19,6 +19,7 @@ class EnvironmentRecord:
     """An environment; a deleted or expired one stays as a row without files."""
 
     id: str
+    project_id: str
     status: EnvironmentStatus
     created: datetime
     updated: datetime
@@ -29,11 +30,18 @@ class EnvironmentRecord:
     """The caller's sources in their wire form, without inline content."""
     variables: dict[str, str] | None = None
     """Those with a credential hold a placeholder here."""
-    project_id: str = "default"
     network_secrets: str | None = field(default=None, repr=False)
     """The headers of the rules, sealed."""
     credential_variables: dict[str, dict[str, str]] | None = None
     """`{variable: {credential, placeholder}}`"""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkChange:
+    """New rules of an environment, which replace the old ones whole."""
+
+    network: Any
+    secrets: str | None = field(default=None, repr=False)
 
 
 _COLUMNS = [table.c[one.name] for one in fields(EnvironmentRecord)]
@@ -59,9 +67,15 @@ class Environments:
         """Insert a new environment."""
         await self._database.write(lambda connection: insert_environment(connection, record))
 
-    async def get(self, environment_id: str) -> EnvironmentRecord | None:
-        """One environment, whatever its status."""
-        statement = _by_id(environment_id)
+    async def get(self, project_id: str, environment_id: str) -> EnvironmentRecord | None:
+        """One environment of a project, whatever its status."""
+        return await self._one(_by_id(environment_id).where(table.c.project_id == project_id))
+
+    async def get_in_any_project(self, environment_id: str) -> EnvironmentRecord | None:
+        """The same for the controller's own work, which is asked for by nobody."""
+        return await self._one(_by_id(environment_id))
+
+    async def _one(self, statement: Select[Any]) -> EnvironmentRecord | None:
         row = await self._database.read(
             lambda connection: connection.execute(statement).one_or_none()
         )
@@ -69,13 +83,15 @@ class Environments:
 
     async def page(
         self,
+        project_id: str,
         *,
         limit: int,
         before: str | None = None,
         status: EnvironmentStatus | None = "active",
     ) -> list[EnvironmentRecord]:
-        """Environments by id downwards, those below the id `before`."""
-        statement = select(*_COLUMNS).order_by(table.c.id.desc()).limit(limit)
+        """Environments of a project by id downwards, those below the id `before`."""
+        statement = select(*_COLUMNS).where(table.c.project_id == project_id)
+        statement = statement.order_by(table.c.id.desc()).limit(limit)
         if before is not None:
             statement = statement.where(table.c.id < before)
         if status is not None:
@@ -88,16 +104,9 @@ class Environments:
         statement = update(table).where(table.c.id == environment_id).values(last_used=moment)
         await self._database.write(lambda connection: connection.execute(statement).close())
 
-    async def set_network(
-        self, environment_id: str, network: Any, secrets: str | None, moment: datetime
-    ) -> None:
-        """New rules, which replace the old ones whole."""
-        values = {"network": network, "network_secrets": secrets, "updated": moment}
-        statement = update(table).where(table.c.id == environment_id).values(values)
-        await self._database.write(lambda connection: connection.execute(statement).close())
-
     async def retire(
         self,
+        project_id: str,
         environment_id: str,
         status: Literal["expired", "deleted"],
         moment: datetime,
@@ -111,7 +120,11 @@ class Environments:
         """
         statement = (
             update(table)
-            .where(table.c.id == environment_id, table.c.status == "active")
+            .where(
+                table.c.id == environment_id,
+                table.c.project_id == project_id,
+                table.c.status == "active",
+            )
             .values(status=status, updated=moment)
         )
         if unused_since is not None:
@@ -121,7 +134,9 @@ class Environments:
         )
         return found == 1
 
-    async def unused_since(self, moment: datetime, *, limit: int = 100) -> list[EnvironmentRecord]:
+    async def unused_in_any_project(
+        self, moment: datetime, *, limit: int = 100
+    ) -> list[EnvironmentRecord]:
         """Active environments whose last use is not after `moment`, longest unused first."""
         statement = (
             select(*_COLUMNS)

@@ -27,7 +27,7 @@ from runtime.errors import Conflict, NotFound, StorageFull
 from runtime.store import codec, idempotency
 from runtime.store.ballast import Ballast
 from runtime.store.database import Database
-from runtime.store.environments import EnvironmentRecord, insert_environment
+from runtime.store.environments import EnvironmentRecord, NetworkChange, insert_environment
 from runtime.store.events import SELECT_LOG, Event, Logged
 from runtime.store.interactions import (
     SELECT_SUMMARY,
@@ -48,6 +48,8 @@ class Beginning:
     new_environment: EnvironmentRecord | None = None
     used_environment: str | None = None
     """An existing environment that must still be active."""
+    new_network: NetworkChange | None = None
+    """What it may reach from now on."""
     claim: idempotency.Claim | None = None
     turn: Turn | None = None
     """The turn of a session that it is."""
@@ -204,7 +206,7 @@ def _begin(connection: Connection, beginning: Beginning) -> None:
     if beginning.new_environment is not None:
         insert_environment(connection, beginning.new_environment)
     if beginning.used_environment is not None:
-        _use_environment(connection, beginning.used_environment, moment)
+        _use_environment(connection, beginning.used_environment, beginning.new_network, moment)
     connection.execute(insert(interactions), _row(record))
     _insert_events(connection, record.summary.id, 1, [beginning.first_event], moment)
     if beginning.claim is not None:
@@ -271,11 +273,16 @@ def _insert_events(
     return stored
 
 
-def _use_environment(connection: Connection, environment_id: str, moment: datetime) -> None:
+def _use_environment(
+    connection: Connection, environment_id: str, change: NetworkChange | None, moment: datetime
+) -> None:
+    values: dict[str, Any] = {"last_used": moment}
+    if change is not None:
+        values |= {"network": change.network, "network_secrets": change.secrets}
     statement = (
         update(environments)
         .where(environments.c.id == environment_id, environments.c.status == "active")
-        .values(last_used=moment)
+        .values(values)
     )
     if connection.execute(statement).rowcount != 1:
         raise NotFound(f"There is no active environment '{environment_id}'.")

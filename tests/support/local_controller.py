@@ -7,7 +7,7 @@ that needs no sandbox tool needs no Docker either.
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,18 +22,27 @@ from runtime.controller.catalogs import CatalogService
 from runtime.controller.contents import Contents, open_contents
 from runtime.controller.interactions import InteractionService
 from runtime.controller.log import EventLog
+from runtime.controller.networks import Networks, TimedGrant
 from runtime.controller.operations import OperationService
 from runtime.controller.plan import RunPlan
 from runtime.controller.resolve import Resolver
 from runtime.controller.runner import Runner
 from runtime.controller.sandboxes import Sandboxes
+from runtime.egress.protocol import ProxySettings
+from runtime.egress.proxy import EgressProxy
 from runtime.errors import SandboxUnavailable
 from runtime.models.registry import Models
 from runtime.sandboxes.docker import DockerProvider
 from runtime.schema.agents import AgentSpec
 from runtime.schema.model import FunctionDeclaration
 from runtime.schema.sandbox_tools import TOOL_GROUPS
-from runtime.schema.settings import ModelsSettings, SandboxSettings, ServerSettings, Settings
+from runtime.schema.settings import (
+    EgressSettings,
+    ModelsSettings,
+    SandboxSettings,
+    ServerSettings,
+    Settings,
+)
 from runtime.store import Store
 from runtime.tools.relay import ControllerTools
 from tests.support.services import Agents
@@ -92,9 +101,10 @@ async def local_controller(
     models = Models(models or ModelsSettings(default="gemini-3-pro", aliases=ALIASES))
     directory = Agents(agents)
     provider = DockerProvider("unused", folder / "workspaces", "{}")
-    sandboxes = Sandboxes(provider, SandboxSettings(), folder / "sockets", _no_image)
     tools = ControllerTools(settings or Settings())
     async with Store.open(folder / "state") as store, tools.open():
+        networks = Networks(store, EgressProxy(ProxySettings()), NoGrants(), EgressSettings())
+        sandboxes = Sandboxes(provider, SandboxSettings(), folder / "sockets", _no_image, networks)
         log = EventLog(store)
         files = (settings or Settings()).files
         contents = open_contents(store, folder / "state", tools, files)
@@ -127,6 +137,13 @@ async def _served(
             await server.ready.wait()
             yield f"http://127.0.0.1:{listener.getsockname()[1]}", server
             server.should_exit = True
+
+
+class NoGrants:
+    """No credential is there."""
+
+    async def grants(self, project_id: str, ids: Iterable[str]) -> Mapping[str, TimedGrant]:
+        return {}
 
 
 async def _no_image() -> str:

@@ -1,0 +1,231 @@
+"""The networks of live sandboxes: opened at the egress proxy, kept by the rules, closed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+import anyio
+import structlog
+
+from runtime import clock
+from runtime.controller.network_rules import (
+    NETWORK,
+    CredentialVariable,
+    Grant,
+    Wanted,
+    is_disabled,
+    rules_of,
+)
+from runtime.egress.proxy import EgressProxy
+from runtime.egress.rules import CLOSED, Limits, Rules
+from runtime.errors import SandlotError
+from runtime.schema.network import OPEN
+from runtime.schema.protocol import GuestNetwork
+from runtime.schema.settings import EgressSettings
+from runtime.store import EnvironmentRecord, Store
+
+RENEW_BEFORE = timedelta(seconds=90)
+"""How long before a token expires the rules that carry it are renewed."""
+_LOOK_SECONDS = 15.0
+
+log = structlog.get_logger(__name__)
+
+
+class Grants(Protocol):
+    """Where credentials are looked up."""
+
+    async def grants(self, project_id: str, ids: Iterable[str]) -> Mapping[str, TimedGrant]:
+        """What each of these lets requests carry; one that is not there is left out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TimedGrant:
+    """A grant, and until when it holds."""
+
+    grant: Grant
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Attached:
+    """The network of one live sandbox."""
+
+    key: str
+    """What the proxy knows it by."""
+    credentials: frozenset[str]
+    project_id: str
+    renew_at: datetime | None
+
+
+class Networks:
+    """What live sandboxes may reach. The proxy must be running."""
+
+    def __init__(
+        self,
+        store: Store,
+        proxy: EgressProxy,
+        grants: Grants,
+        settings: EgressSettings,
+        certificates: str = "",
+    ) -> None:
+        """`certificates` are those, in PEM, that programs in sandboxes trust beside the usual."""
+        self._store = store
+        self._proxy = proxy
+        self._grants = grants
+        self._settings = settings
+        self._certificates = certificates
+        self._attached: dict[str, _Attached] = {}
+        self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[None]:
+        """Rules are kept fresh inside: tokens that expire are replaced in time."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._keep_fresh)
+            yield
+            tasks.cancel_scope.cancel()
+
+    async def attach(
+        self, environment_id: str, sandbox_id: str, path: Path, uid: int
+    ) -> GuestNetwork | None:
+        """Open the network of a new sandbox on the socket `path`, which `uid` alone may use.
+
+        None where its environment has no network. Raises `SandboxUnavailable`, `StorageFull`.
+        """
+        async with self._lock(environment_id):
+            record = await self._record(environment_id)
+            wanted = self._wanted(record)
+            if is_disabled(wanted.network) or record is None:
+                return None
+            key = _key(environment_id, sandbox_id)
+            rules, renew_at = await self._rules(record.project_id, wanted)
+            opened = await self._proxy.open(key, path, rules, uid)
+            self._note(environment_id, key, record.project_id, wanted, renew_at)
+            return GuestNetwork(certificates=opened.certificate + self._certificates)
+
+    async def detach(self, environment_id: str, sandbox_id: str) -> None:
+        """End all connections of a sandbox; fine when it has no network."""
+        key = _key(environment_id, sandbox_id)
+        async with self._lock(environment_id):
+            attached = self._attached.get(environment_id)
+            if attached is not None and attached.key == key:
+                del self._attached[environment_id]
+            await self._proxy.close(key)
+
+    async def renew(self, environment_id: str) -> bool:
+        """Put in force what the environment may reach now; connections that it forbids end.
+
+        False where that needs a new sandbox: the one that lives was begun without a network.
+        """
+        async with self._lock(environment_id):
+            record = await self._record(environment_id)
+            wanted = self._wanted(record)
+            attached = self._attached.get(environment_id)
+            if attached is None:
+                return is_disabled(wanted.network)
+            rules, renew_at = CLOSED, None
+            if record is not None and not is_disabled(wanted.network):
+                rules, renew_at = await self._rules(record.project_id, wanted)
+            await self._proxy.replace(attached.key, rules)
+            self._note(environment_id, attached.key, attached.project_id, wanted, renew_at)
+            return True
+
+    async def credential_changed(self, project_id: str, credential_id: str) -> None:
+        """A credential has a new secret, was revoked or is gone: renew all that use it."""
+        for environment_id, attached in list(self._attached.items()):
+            if attached.project_id == project_id and credential_id in attached.credentials:
+                await self._renew_quietly(environment_id)
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            await anyio.sleep(_LOOK_SECONDS)
+            moment = clock.now()
+            for environment_id, attached in list(self._attached.items()):
+                if attached.renew_at is not None and attached.renew_at <= moment:
+                    await self._renew_quietly(environment_id)
+
+    async def _renew_quietly(self, environment_id: str) -> None:
+        try:
+            await self.renew(environment_id)
+        except SandlotError as error:
+            log.warning("rules not renewed", environment=environment_id, error=error.message)
+
+    def _lock(self, environment_id: str) -> anyio.Lock:
+        return self._locks.setdefault(environment_id, anyio.Lock())
+
+    def _note(
+        self,
+        environment_id: str,
+        key: str,
+        project_id: str,
+        wanted: Wanted,
+        renew_at: datetime | None,
+    ) -> None:
+        named = frozenset(wanted.credentials)
+        self._attached[environment_id] = _Attached(key, named, project_id, renew_at)
+
+    async def _record(self, environment_id: str) -> EnvironmentRecord | None:
+        return await self._store.environments.get(environment_id)
+
+    def _wanted(self, record: EnvironmentRecord | None) -> Wanted:
+        if record is None:
+            return Wanted("disabled")
+        network = record.network
+        if network is None:
+            network = self.default
+        variables = {
+            name: CredentialVariable(**value)
+            for name, value in (record.credential_variables or {}).items()
+        }
+        return Wanted(NETWORK.validate_python(network), self._transforms(record), variables)
+
+    @property
+    def default(self) -> object:
+        """What environments may reach for which nobody said anything, in its wire form."""
+        default = self._settings.default
+        if default == "open":
+            return OPEN
+        return default if isinstance(default, str) else default.model_dump(mode="json")
+
+    def _transforms(self, record: EnvironmentRecord) -> list[list[dict[str, str]] | None]:
+        if record.network_secrets is None:
+            return []
+        about = secrets_of(record.id)
+        found: list[list[dict[str, str]] | None] = json.loads(
+            self._store.vault.unseal(record.network_secrets, about)
+        )
+        return found
+
+    async def _rules(self, project_id: str, wanted: Wanted) -> tuple[Rules, datetime | None]:
+        found = await self._grants.grants(project_id, wanted.credentials)
+        ends = [one.expires for one in found.values() if one.expires is not None]
+        grants = {name: one.grant for name, one in found.items()}
+        limits = Limits(
+            connections=self._settings.connections,
+            bytes_out=self._settings.sent_bytes,
+            bytes_in=self._settings.received_bytes,
+        )
+        renew_at = min(ends) - RENEW_BEFORE if ends else None
+        return rules_of(wanted, grants, self._settings, limits), renew_at
+
+
+def _key(environment_id: str, sandbox_id: str) -> str:
+    return f"{environment_id}.{sandbox_id[-8:]}"
+
+
+def environment_of(key: str) -> str:
+    """The environment whose network the proxy calls `key`."""
+    return key.rpartition(".")[0]
+
+
+def secrets_of(environment_id: str) -> str:
+    """What the sealed headers of an environment are about."""
+    return f"environment-network:{environment_id}"

@@ -41,8 +41,8 @@ class FileQuery(BaseModel):
     page_token: str | None = None
 
 
-def environment_view(record: EnvironmentRecord) -> dict[str, Any]:
-    """The environment as the wire shows it."""
+def environment_view(record: EnvironmentRecord, network: Any) -> dict[str, Any]:
+    """The environment as the wire shows it; `network` is what it may reach."""
     shown: dict[str, Any] = {
         "id": record.id,
         "object": "environment",
@@ -50,7 +50,7 @@ def environment_view(record: EnvironmentRecord) -> dict[str, Any]:
         "created": clock.rfc3339(record.created),
         "updated": clock.rfc3339(record.updated),
         "last_accessed": clock.rfc3339(record.last_used),
-        "network": record.network if record.network is not None else "disabled",
+        "network": network,
     }
     if record.sources:
         shown["sources"] = record.sources
@@ -99,7 +99,8 @@ async def list_environments(
     """Environments, newest first."""
     size = page_size or DEFAULT_PAGE
     rows = await services.environments.page(size + 1, page_token)
-    listed: dict[str, Any] = {"environments": [environment_view(row) for row in rows[:size]]}
+    shown = [environment_view(row, services.environments.network(row)) for row in rows[:size]]
+    listed: dict[str, Any] = {"environments": shown}
     if len(rows) > size:
         listed["next_page_token"] = rows[size - 1].id
     return JSONResponse(listed)
@@ -112,7 +113,29 @@ async def list_environments(
 )
 async def get_environment(environment_id: str, services: EnvironmentsDep) -> Response:
     """One environment."""
-    return JSONResponse(environment_view(await services.environments.get(environment_id)))
+    record = await services.environments.get(environment_id)
+    return JSONResponse(environment_view(record, services.environments.network(record)))
+
+
+@router.get(
+    "/environments/{environment_id}/network_events",
+    response_class=JSONResponse,
+    responses={200: {"model": resources.NetworkEventPage}, **documented(400, 404)},
+)
+async def list_network_events(
+    environment_id: str,
+    services: EnvironmentsDep,
+    page_size: Annotated[int, Query(ge=0, le=MAX_PAGE)] = DEFAULT_PAGE,
+    page_token: Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$")] = None,
+) -> Response:
+    """What became of what the environment asked the network for, newest first."""
+    size = page_size or DEFAULT_PAGE
+    before = int(page_token) if page_token is not None else None
+    rows = await services.environments.network_events(environment_id, size + 1, before)
+    listed: dict[str, Any] = {"network_events": [row.body for row in rows[:size]]}
+    if len(rows) > size:
+        listed["next_page_token"] = str(rows[size - 1].id)
+    return JSONResponse(listed)
 
 
 @router.get(

@@ -100,7 +100,11 @@ async def open_controller(
         interactions = InteractionService(store, journal, runner, resolver, contents.attachments)
         await interactions.recover()
         environments = EnvironmentService(
-            store.environments, sandboxes, settings.sandbox.retention_seconds
+            store.environments,
+            store.egress_events,
+            sandboxes,
+            settings.sandbox.retention_seconds,
+            networks.default,
         )
         uploads = Uploads(environments)
         await stack.enter_async_context(uploads.open())

@@ -17,6 +17,7 @@ from runtime.controller.plan import EnvironmentPlan
 from runtime.controller.sandboxes import Sandboxes
 from runtime.errors import NotFound, SandlotError
 from runtime.gateway.session import GuestSession
+from runtime.store.egress_events import EgressEvents, EgressRecord
 from runtime.store.environments import EnvironmentRecord, Environments
 
 CHUNK_BYTES = 1024 * 1024
@@ -29,11 +30,19 @@ class EnvironmentService:
     """Environments of a controller. Files and terminals wake a stopped environment."""
 
     def __init__(
-        self, records: Environments, sandboxes: Sandboxes, retention_seconds: float
+        self,
+        records: Environments,
+        decisions: EgressEvents,
+        sandboxes: Sandboxes,
+        retention_seconds: float,
+        default_network: Any = "disabled",
     ) -> None:
+        """`default_network` is what environments may reach for which nobody said anything."""
         self._records = records
+        self._decisions = decisions
         self._sandboxes = sandboxes
         self._retention = timedelta(seconds=retention_seconds)
+        self._default_network = default_network
 
     async def page(self, limit: int, before: str | None) -> list[EnvironmentRecord]:
         """Active environments, newest first, below the id `before`."""
@@ -46,6 +55,20 @@ class EnvironmentService:
             raise NotFound(f"There is no environment {environment_id[:80]!r}, or it has expired.")
         return record
 
+    def network(self, record: EnvironmentRecord) -> Any:
+        """What an environment may reach, in its wire form."""
+        return self._default_network if record.network is None else record.network
+
+    async def network_events(
+        self, environment_id: str, limit: int, before: int | None = None
+    ) -> list[EgressRecord]:
+        """What became of what an environment asked for, newest first, below the number `before`.
+
+        Raises `NotFound`.
+        """
+        await self.get(environment_id)
+        return await self._decisions.page(environment_id, limit=limit, before=before)
+
     def is_live(self, environment_id: str) -> bool:
         """Whether a sandbox of the environment is running."""
         return environment_id in self._sandboxes.live()
@@ -55,6 +78,7 @@ class EnvironmentService:
         await self.get(environment_id)
         await self._records.retire(environment_id, "deleted", clock.now())
         await self._sandboxes.delete(environment_id)
+        await self._decisions.forget(environment_id)
 
     async def list_files(self, environment_id: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """What the guest lists. Raises `NotFound` for a missing path."""
@@ -107,6 +131,7 @@ class EnvironmentService:
         if await self._records.retire(record.id, "expired", moment, unused_since=unused_since):
             try:
                 await self._sandboxes.delete(record.id)
+                await self._decisions.forget(record.id)
             except SandlotError as error:
                 log.warning("workspace not deleted", environment=record.id, error=error.message)
 

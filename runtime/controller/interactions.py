@@ -19,6 +19,7 @@ from runtime.controller.plan import RunPlan, Runs
 from runtime.controller.renderings import render
 from runtime.controller.resolve import Resolved, Resolver
 from runtime.controller.sessions import SessionCall, SessionService, begun, busy
+from runtime.controller.stored_requests import stored_request
 from runtime.controller.views import interaction_head, interaction_view
 from runtime.errors import ControllerStopped, Internal, InvalidRequest, NotFound, SandlotError
 from runtime.ids import new_id
@@ -265,14 +266,7 @@ def _beginning(
     # The history is in the earlier interactions, and inline files are in the request.
     bulk = {"spec": {"history"}, "environment": {"files"}}
     stored = plan.model_dump(mode="json", exclude=bulk)
-    wanted = {name: value for name, value in body.items() if value is not None}
-    wanted["input"] = resolved.input
-    if isinstance(wanted.get("tools"), list):
-        # Headers of MCP servers are secrets, and nobody needs them once the servers are known.
-        wanted["tools"] = [
-            {name: value for name, value in tool.items() if name != "headers"}
-            for tool in wanted["tools"]
-        ]
+    wanted = stored_request(body, resolved.input)
     head = interaction_head(summary)
     if turn is not None:
         turn = begun(turn, summary.id, summary.environment_id, moment)

@@ -163,6 +163,37 @@ class EnvironmentPage(Open):
     next_page_token: str | None = None
 
 
+class NetworkEvent(Open):
+    """One decision of the egress proxy, told when what came of it was over."""
+
+    time: str
+    kind: str
+    """`tunnel`: bytes that nobody read; `http`, and `https` where the host has headers of its own."""
+    host: str
+    port: int
+    method: str | None = None
+    rule: str | None = None
+    """The entry of the allowlist that decided."""
+    verdict: str
+    """`allowed`, `refused`, `failed` (allowed, but it did not come about), `closed` (ended early)."""
+    reason: str | None = None
+    address: str | None = None
+    credential: str | None = None
+    """The id of the credential that the request was given."""
+    bytes_out: int
+    bytes_in: int
+    duration_seconds: float
+    count: int
+    """How many refusals of the same kind this stands for."""
+
+
+class NetworkEventPage(Open):
+    """Decisions, newest first."""
+
+    network_events: list[NetworkEvent]
+    next_page_token: str | None = None
+
+
 class EnvironmentFile(Open):
     """A file or folder of an environment."""
 

@@ -168,14 +168,14 @@ class NetworkEvent(Open):
 
     time: str
     kind: str
-    """`tunnel`: bytes that nobody read; `http`, and `https` where the host has headers of its own."""
+    """`tunnel`: bytes that nobody read; `http`; `https` that was read, to set headers."""
     host: str
     port: int
     method: str | None = None
     rule: str | None = None
     """The entry of the allowlist that decided."""
     verdict: str
-    """`allowed`, `refused`, `failed` (allowed, but it did not come about), `closed` (ended early)."""
+    """`allowed`, `refused`, `failed` (allowed, but came to nothing), `closed` (ended early)."""
     reason: str | None = None
     address: str | None = None
     credential: str | None = None

@@ -67,6 +67,7 @@ environments = Table(
     _json("variables"),
     Column("network_secrets", Text),
     _json("credential_variables"),
+    _json("limits"),
     Index(None, "status", "last_used"),
 )
 

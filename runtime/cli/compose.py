@@ -22,6 +22,7 @@ from runtime.api.environments import EnvironmentServices
 from runtime.api.files import FileServices
 from runtime.api.services import Probe, Services
 from runtime.cli.networks import open_networks
+from runtime.controller.allowances import Allowances
 from runtime.controller.catalogs import CatalogService
 from runtime.controller.contents import open_contents
 from runtime.controller.environments import EnvironmentService
@@ -76,7 +77,7 @@ async def open_controller(
     Raises `InvalidRequest` for wrong agents and settings, `Conflict` when another controller has
     the state.
     """
-    agents = load_agents([AGENTS, *(Path(folder) for folder in settings.agents)])
+    agents = load_agents([AGENTS, *(Path(folder) for folder in settings.agents)], settings)
     models = Models(settings.models, _script_folders(settings))
     tools = ControllerTools(settings)
     provider = DockerProvider(
@@ -96,7 +97,9 @@ async def open_controller(
         await contents.sweep(store)
         runner = Runner(journal, sandboxes, models, tools, contents.delivery)
         await stack.enter_async_context(runner.open())
-        resolver = Resolver(store, agents, models, tools, contents.attachments)
+        resolver = Resolver(
+            store, agents, models, tools, contents.attachments, Allowances(settings)
+        )
         interactions = InteractionService(store, journal, runner, resolver, contents.attachments)
         await interactions.recover()
         environments = EnvironmentService(

@@ -16,7 +16,7 @@ from runtime.specs.settings import load_settings
 def validate(path: Path, config: Path | None) -> int:
     """Print the mistakes; returns the exit status."""
     settings = load_settings(config, os.environ)
-    mistakes = validate_path(path, [Path(folder) for folder in settings.agents])
+    mistakes = validate_path(path, [Path(folder) for folder in settings.agents], settings)
     for mistake in mistakes:
         typer.echo(str(mistake))
     if mistakes:

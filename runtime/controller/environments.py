@@ -13,7 +13,7 @@ from anyio.abc import SocketStream
 
 from runtime import clock
 from runtime.controller.guest_answers import Beginning, beginning, entry_or_listing
-from runtime.controller.plan import EnvironmentPlan
+from runtime.controller.placement import plan_of
 from runtime.controller.sandboxes import Sandboxes
 from runtime.errors import NotFound, SandlotError
 from runtime.gateway.session import GuestSession
@@ -44,13 +44,15 @@ class EnvironmentService:
         self._retention = timedelta(seconds=retention_seconds)
         self._default_network = default_network
 
-    async def page(self, limit: int, before: str | None) -> list[EnvironmentRecord]:
+    async def page(
+        self, project_id: str, limit: int, before: str | None
+    ) -> list[EnvironmentRecord]:
         """Active environments, newest first, below the id `before`."""
-        return await self._records.page(limit=limit, before=before)
+        return await self._records.page(project_id, limit=limit, before=before)
 
-    async def get(self, environment_id: str) -> EnvironmentRecord:
+    async def get(self, project_id: str, environment_id: str) -> EnvironmentRecord:
         """An active environment. Raises `NotFound`."""
-        record = await self._records.get(environment_id)
+        record = await self._records.get(project_id, environment_id)
         if record is None or record.status != "active":
             raise NotFound(f"There is no environment {environment_id[:80]!r}, or it has expired.")
         return record
@@ -60,60 +62,63 @@ class EnvironmentService:
         return self._default_network if record.network is None else record.network
 
     async def network_events(
-        self, environment_id: str, limit: int, before: int | None = None
+        self, project_id: str, environment_id: str, limit: int, before: int | None = None
     ) -> list[EgressRecord]:
         """What became of what an environment asked for, newest first, below the number `before`.
 
         Raises `NotFound`.
         """
-        await self.get(environment_id)
+        await self.get(project_id, environment_id)
         return await self._decisions.page(environment_id, limit=limit, before=before)
 
     def is_live(self, environment_id: str) -> bool:
         """Whether a sandbox of the environment is running."""
         return environment_id in self._sandboxes.live()
 
-    async def delete(self, environment_id: str) -> None:
+    async def delete(self, project_id: str, environment_id: str) -> None:
         """Delete an environment with all its files. Raises `NotFound`."""
-        await self.get(environment_id)
-        await self._records.retire(environment_id, "deleted", clock.now())
+        await self.get(project_id, environment_id)
+        await self._records.retire(project_id, environment_id, "deleted", clock.now())
         await self._sandboxes.delete(environment_id)
         await self._decisions.forget(environment_id)
 
-    async def list_files(self, environment_id: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    async def list_files(
+        self, project_id: str, environment_id: str, arguments: dict[str, Any]
+    ) -> dict[str, Any]:
         """What the guest lists. Raises `NotFound` for a missing path."""
-        async with self._session(environment_id) as session:
+        async with self._session(project_id, environment_id) as session:
             return entry_or_listing(await session.request("list_files", arguments))
 
     @asynccontextmanager
     async def download(
-        self, environment_id: str, operation: str, arguments: dict[str, Any]
+        self, project_id: str, environment_id: str, operation: str, arguments: dict[str, Any]
     ) -> AsyncGenerator[tuple[Beginning, AsyncIterator[bytes]]]:
         """The bytes of a file (`read_file`) or a tar of a folder (`read_tar`), streamed."""
         async with (
-            self._session(environment_id) as session,
+            self._session(project_id, environment_id) as session,
             session.open_stream(operation, arguments, "from_guest") as (info, stream),
         ):
             yield beginning(info), _chunks(stream)
 
     async def upload(
         self,
+        project_id: str,
         environment_id: str,
         operation: str,
         arguments: dict[str, Any],
         chunks: AsyncIterable[bytes],
     ) -> Any:
         """Write a file (`write_file`) or unpack an archive (`extract_tar`); what was written."""
-        async with self._session(environment_id) as session:
+        async with self._session(project_id, environment_id) as session:
             return await session.write(operation, arguments, chunks)
 
     @asynccontextmanager
     async def converse(
-        self, environment_id: str, operation: str, arguments: dict[str, Any]
+        self, project_id: str, environment_id: str, operation: str, arguments: dict[str, Any]
     ) -> AsyncGenerator[tuple[GuestSession, SocketStream]]:
         """A two-way byte stream, for a terminal (`terminal`) or a command (`exec`)."""
         async with (
-            self._session(environment_id) as session,
+            self._session(project_id, environment_id) as session,
             session.open_stream(operation, arguments, "both") as (_, stream),
         ):
             yield session, stream
@@ -121,14 +126,19 @@ class EnvironmentService:
     async def expire(self) -> None:
         """Delete what nobody used for the retention time, for ever."""
         while True:
-            for record in await self._records.unused_since(clock.now() - self._retention):
+            for record in await self._unused():
                 await self._expire_one(record)
             await anyio.sleep(RETENTION_CHECK_SECONDS)
+
+    async def _unused(self) -> list[EnvironmentRecord]:
+        return await self._records.unused_in_any_project(clock.now() - self._retention)
 
     async def _expire_one(self, record: EnvironmentRecord) -> None:
         moment = clock.now()
         unused_since = moment - self._retention
-        if await self._records.retire(record.id, "expired", moment, unused_since=unused_since):
+        if await self._records.retire(
+            record.project_id, record.id, "expired", moment, unused_since=unused_since
+        ):
             try:
                 await self._sandboxes.delete(record.id)
                 await self._decisions.forget(record.id)
@@ -136,12 +146,11 @@ class EnvironmentService:
                 log.warning("workspace not deleted", environment=record.id, error=error.message)
 
     @asynccontextmanager
-    async def _session(self, environment_id: str) -> AsyncGenerator[GuestSession]:
-        record = await self.get(environment_id)
-        plan = EnvironmentPlan(
-            environment_id=record.id, is_new=False, variables=record.variables or {}
-        )
-        async with self._sandboxes.use(plan) as sandbox:
+    async def _session(
+        self, project_id: str, environment_id: str
+    ) -> AsyncGenerator[GuestSession]:
+        record = await self.get(project_id, environment_id)
+        async with self._sandboxes.use(plan_of(record)) as sandbox:
             await self._records.touch(record.id, clock.now())
             yield await sandbox.session()
 

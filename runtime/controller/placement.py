@@ -19,6 +19,7 @@ from runtime.errors import InvalidRequest, NotFound
 from runtime.ids import is_id, new_environment_id
 from runtime.schema.agents import AgentSpec
 from runtime.schema.interactions import EnvironmentRequest, Source, VariableValue
+from runtime.schema.limits import SandboxLimits, given
 from runtime.schema.network import Network, allowed_hosts
 from runtime.store import EnvironmentRecord, NetworkChange, Store
 
@@ -53,21 +54,25 @@ def named_environment(request: EnvironmentRequest | None) -> str | None:
     return None if found is None else found.removeprefix("environments/")
 
 
-async def existing(environment_id: str, request: EnvironmentRequest, store: Store) -> Placement:
-    """An environment to go on in. Raises `NotFound` when it is unknown, expired or deleted."""
-    for name in ("sources", "env"):
+async def existing(
+    project_id: str, environment_id: str, request: EnvironmentRequest, store: Store
+) -> Placement:
+    """An environment of a project to go on in. Raises `NotFound` when it is unknown, expired or deleted."""
+    for name in ("sources", "env", "limits"):
         if getattr(request, name):
             raise InvalidRequest(
                 f"environment.{name}: can be given only for a new environment; leave it out, or "
                 "leave out the id."
             )
-    record = await store.environments.get(environment_id) if is_id(environment_id) else None
+    record = None
+    if is_id(environment_id):
+        record = await store.environments.get(project_id, environment_id)
     if record is None or record.status != "active":
         raise NotFound(
             f"There is no environment '{environment_id[:80]}', or it has expired. "
             "Use 'remote' for a new one."
         )
-    plan = EnvironmentPlan(environment_id=record.id, is_new=False, variables=record.variables or {})
+    plan = plan_of(record)
     if request.network is None:
         return Placement(plan)
     network = _stored(request.network, record.id, store)
@@ -75,8 +80,24 @@ async def existing(environment_id: str, request: EnvironmentRequest, store: Stor
     return Placement(changed, network=network, credentials=_signing(request.network))
 
 
+def plan_of(record: EnvironmentRecord) -> EnvironmentPlan:
+    """What an environment that is there already needs to live."""
+    return EnvironmentPlan(
+        project_id=record.project_id,
+        environment_id=record.id,
+        is_new=False,
+        variables=record.variables or {},
+        limits=SandboxLimits(**(record.limits or {})),
+    )
+
+
 def fresh(
-    request: EnvironmentRequest | None, agent: AgentSpec | None, moment: datetime, store: Store
+    project_id: str,
+    request: EnvironmentRequest | None,
+    agent: AgentSpec | None,
+    moment: datetime,
+    store: Store,
+    limits: SandboxLimits,
 ) -> Placement:
     """A new environment: the agent's own, with what the caller adds. Raises `InvalidRequest`."""
     asked = request or EnvironmentRequest()
@@ -86,15 +107,18 @@ def fresh(
     network = asked.network if asked.network is not None else agent.network if agent else None
     stored = _stored(network, environment_id, store)
     plan = EnvironmentPlan(
+        project_id=project_id,
         environment_id=environment_id,
         is_new=True,
         variables=variables.held,
         data_sources=agent.data_sources if agent else [],
         skills=agent.skills if agent else [],
         files=files,
+        limits=limits,
     )
     record = EnvironmentRecord(
         id=environment_id,
+        project_id=project_id,
         status="active",
         created=moment,
         updated=moment,
@@ -104,6 +128,7 @@ def fresh(
         sources=[_shown(source) for source in asked.sources or []] or None,
         variables=variables.held or None,
         credential_variables=variables.behind or None,
+        limits=given(limits),
     )
     needed = {**_signing(network), **variables.credentials}
     return Placement(plan, record, credentials=needed)

@@ -8,7 +8,9 @@ from pydantic import Field
 
 from runtime.schema.agents import DataSource, Skill
 from runtime.schema.base import Strict
+from runtime.schema.callers import DEFAULT_PROJECT
 from runtime.schema.interactions import ToolChoiceConfig
+from runtime.schema.limits import SandboxLimits
 from runtime.schema.protocol import RunSpec
 
 
@@ -25,10 +27,13 @@ class EnvironmentPlan(Strict):
 
     environment_id: str
     is_new: bool
+    project_id: str = DEFAULT_PROJECT
     variables: dict[str, str] = Field(default_factory=dict[str, str])
     data_sources: list[DataSource] = Field(default_factory=list[DataSource])
     skills: list[Skill] = Field(default_factory=list[Skill])
     files: list[InlineFile] = Field(default_factory=list[InlineFile])
+    limits: SandboxLimits = SandboxLimits()
+    """What its sandboxes get of what the operator allows."""
     network_changed: bool = False
     """Whether the call gave an existing environment new rules."""
 
@@ -46,6 +51,7 @@ class RunPlan(Strict):
 
     interaction_id: str
     spec: RunSpec
+    project_id: str = DEFAULT_PROJECT
     environment: EnvironmentPlan | None = None
     """None: no tool of the run needs a sandbox, so the loop runs in the controller."""
     awaited: AwaitedServers | None = None

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from runtime.controller.allowances import Allowances
 from runtime.controller.attachments import Attachments
 from runtime.controller.context import context_of
 from runtime.controller.directories import AgentDirectory, ModelCatalog, ToolOffers
@@ -20,7 +21,7 @@ from runtime.controller.refusals import check_request
 from runtime.controller.tool_choice import choice_of
 from runtime.controller.toolset import Toolset, agent_tools, model_tools
 from runtime.errors import InvalidRequest, ModelNotConfigured
-from runtime.schema.agents import AgentLimits, AgentSpec
+from runtime.schema.agents import AgentSpec
 from runtime.schema.compaction import compacted
 from runtime.schema.inputs import input_steps
 from runtime.schema.interactions import (
@@ -30,7 +31,7 @@ from runtime.schema.interactions import (
     ToolChoiceConfig,
 )
 from runtime.schema.model import Generation
-from runtime.schema.protocol import RunLimits, RunSpec
+from runtime.schema.protocol import RunSpec
 from runtime.schema.steps import FunctionResultStep, Step
 from runtime.store import Store
 
@@ -58,6 +59,7 @@ class Resolver:
         models: ModelCatalog,
         offers: ToolOffers,
         attachments: Attachments,
+        allowances: Allowances,
     ) -> None:
         self._store = store
         self._histories = Histories(store)
@@ -65,16 +67,17 @@ class Resolver:
         self._models = models
         self._offers = offers
         self._attachments = attachments
+        self._allowances = allowances
 
     async def resolve(
-        self, request: CreateInteraction, interaction_id: str, moment: datetime
+        self, project_id: str, request: CreateInteraction, interaction_id: str, moment: datetime
     ) -> Resolved:
         """The plan of `request`; what becomes nothing after all is given to `abandon`.
 
         Raises `InvalidRequest`, `NotFound` and `ModelNotConfigured`; nothing was changed then.
         """
         try:
-            return await self._resolve(request, interaction_id, moment)
+            return await self._resolve(project_id, request, interaction_id, moment)
         except BaseException:
             await self.abandon(interaction_id)
             await self._attachments.discard(interaction_id)
@@ -86,21 +89,21 @@ class Resolver:
             await self._offers.release(interaction_id)
 
     async def _resolve(
-        self, request: CreateInteraction, interaction_id: str, moment: datetime
+        self, project_id: str, request: CreateInteraction, interaction_id: str, moment: datetime
     ) -> Resolved:
         check_request(request)
         agent = None if request.agent is None else self._agents.get(agent_name(request.agent))
         model = self._model(request, agent)
         generation = self._generation(request.generation_config, agent, model)
         schema = await response_schema(request)
-        history = await self._histories.load(request.previous_interaction_id)
+        history = await self._histories.load(project_id, request.previous_interaction_id)
         new = check_results(history.steps, input_steps(request.input))
         info = self._models.info(model)
-        said = await self._attachments.take(interaction_id, request.input, info)
+        said = await self._attachments.take(project_id, interaction_id, request.input, info)
         if said is not request.input:
             new = check_results(history.steps, input_steps(said))
         tools = await self._tools(request, agent, interaction_id)
-        placement = await self._place(request, agent, tools, history, new, moment)
+        placement = await self._place(project_id, request, agent, tools, history, new, moment)
         asked = request.generation_config.tool_choice if request.generation_config else None
         spec = RunSpec(
             run_id=interaction_id,
@@ -113,10 +116,11 @@ class Resolver:
             tool_choice=choice_of(asked, tools),
             generation=generation,
             response_schema=schema,
-            limits=_limits(request, agent.limits if agent else AgentLimits()),
+            limits=self._allowances.of_run(request, agent),
             context=context_of(info, agent, history, new),
         )
         plan = RunPlan(
+            project_id=project_id,
             interaction_id=interaction_id,
             spec=spec,
             environment=placement.plan if placement else None,
@@ -158,6 +162,7 @@ class Resolver:
 
     async def _place(
         self,
+        project_id: str,
         request: CreateInteraction,
         agent: AgentSpec | None,
         tools: Toolset,
@@ -172,8 +177,9 @@ class Resolver:
         if asked is None:
             named = await self._continued(history, new)
         if named is not None:
-            return await existing(named, asked or EnvironmentRequest(), self._store)
-        return fresh(asked, agent, moment, self._store)
+            return await existing(project_id, named, asked or EnvironmentRequest(), self._store)
+        limits = self._allowances.of_environment(asked.limits if asked else None, agent)
+        return fresh(project_id, asked, agent, moment, self._store, limits)
 
     async def _continued(self, history: History, new: list[Step]) -> str | None:
         """The environment of a run that goes on with the results of the caller's functions.
@@ -187,7 +193,9 @@ class Resolver:
             return None
         if previous.environment_id is None:
             return None
-        record = await self._store.environments.get(previous.environment_id)
+        record = await self._store.environments.get(
+            previous.project_id, previous.environment_id
+        )
         return record.id if record and record.status == "active" else None
 
 
@@ -209,17 +217,6 @@ def _data(agent: AgentSpec) -> str:
         return ""
     rows = [f"- {source.target}" for source in agent.data_sources]
     return "\n".join(["# Your data\nA new workspace begins with these:", *rows])
-
-
-def _limits(request: CreateInteraction, own: AgentLimits) -> RunLimits:
-    asked = request.agent_config.max_total_tokens if request.agent_config else None
-    budgets = [limit for limit in (asked, own.max_total_tokens) if limit is not None]
-    return RunLimits(
-        max_steps=own.max_steps,
-        timeout_seconds=own.timeout_seconds,
-        max_total_tokens=min(budgets, default=None),
-        tool_timeout_seconds=own.tool_timeout_seconds,
-    )
 
 
 def _awaited(tools: Toolset, asked: str | ToolChoiceConfig | None) -> AwaitedServers | None:

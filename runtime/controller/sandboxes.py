@@ -14,6 +14,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from runtime import clock
+from runtime.controller.allowances import within
 from runtime.controller.plan import EnvironmentPlan
 from runtime.controller.provision import provision
 from runtime.errors import SandboxFault, SandboxLost, SandboxOutOfMemory, SandboxUnavailable
@@ -62,6 +63,8 @@ class LiveSandbox:
     listener: SandboxListener
     scope: anyio.CancelScope
     provider: SandboxProvider
+    settings: SandboxSettings
+    """With the limits of its environment."""
     users: int = 0
     is_stale: bool = False
     """Whether its environment has a network now and it was begun without."""
@@ -180,7 +183,7 @@ class Sandboxes:
             return error
         log.warning("sandbox lost", sandbox=sandbox.sandbox_id, state=str(state), log=tail)
         if state is not None and state.out_of_memory:
-            limit = self._settings.memory_bytes // 1024**2
+            limit = sandbox.settings.memory_bytes // 1024**2
             return SandboxOutOfMemory(f"The sandbox used up its memory ({limit} MiB).")
         return SandboxLost("The sandbox went away in the middle of a run. Its files are kept.")
 
@@ -224,13 +227,16 @@ class Sandboxes:
         scope = anyio.CancelScope()
         await listener.bind(self._provider.guest_uid)
         self._tasks.start_soon(self._serve, listener, scope)
-        sandbox = LiveSandbox(sandbox_id, plan.environment_id, listener, scope, self._provider)
+        settings = within(self._settings, plan.limits)
+        sandbox = LiveSandbox(
+            sandbox_id, plan.environment_id, listener, scope, self._provider, settings
+        )
         spec = SandboxSpec(
             sandbox_id=sandbox_id,
             environment_id=plan.environment_id,
             image=await self._image(),
             socket_directory=listener.directory,
-            settings=self._settings,
+            settings=sandbox.settings,
         )
         try:
             network = await self._attach(sandbox)

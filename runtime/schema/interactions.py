@@ -15,6 +15,7 @@ from runtime.errors import InvalidRequest
 from runtime.schema.base import Request
 from runtime.schema.content import Content
 from runtime.schema.inputs import input_steps
+from runtime.schema.limits import CallLimits, SandboxLimits
 from runtime.schema.network import Network
 from runtime.schema.steps import Step
 
@@ -37,6 +38,8 @@ class AgentConfig(Request):
     """The model to use instead of the agent's own."""
     max_total_tokens: Int64 | None = Field(default=None, ge=1)
     """Input, output and thinking together; the run then ends with status `incomplete`."""
+    limits: CallLimits | None = None
+    """What this interaction may use, below the agent's own figures."""
 
 
 class AllowedTools(Request):
@@ -164,6 +167,8 @@ class EnvironmentRequest(Request):
     network: Network | None = None
     """What it may reach; left out, the agent's own rules, else the operator's default."""
     env: dict[str, str | VariableValue] | None = None
+    limits: SandboxLimits | None = None
+    """What a new environment's sandboxes get, below the agent's and the operator's figures."""
 
 
 def _environment(value: Any) -> Any:

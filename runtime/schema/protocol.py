@@ -49,6 +49,10 @@ class RunLimits(Strict):
     max_total_tokens: int | None = None
     """Input, output and thinking, without cached input."""
     tool_timeout_seconds: float = 300.0
+    output_chars: int = 20_000
+    """Of one result of code execution."""
+    log_bytes: int = 64 * 1024**2
+    """Of all steps, as they are stored; the controller sees to it."""
 
 
 class ContextSpec(Strict):

@@ -87,6 +87,8 @@ class SandboxSettings(Strict):
     workspace_bytes: int = Field(default=4 * 1024**3, ge=64 * 1024**2)
     workspace_inodes: int = Field(default=400_000, ge=1000)
     file_size_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
+    open_files: int = Field(default=4096, ge=256)
+    """Files and sockets of one process."""
     max_running: int = Field(default=8, ge=1)
     """Sandboxes that may live at once; more interactions wait."""
     start_timeout_seconds: float = Field(default=60.0, gt=0)
@@ -140,6 +142,23 @@ class EgressSettings(Strict):
     """What one sandbox may receive while it lives."""
 
 
+class LimitsSettings(Strict):
+    """The most that agents and calls may ask for one interaction."""
+
+    max_steps: int = Field(default=10_000, ge=1, le=10_000)
+    """Turns of the model."""
+    timeout_seconds: float = Field(default=86_400.0, gt=0, le=86_400)
+    """For the whole interaction."""
+    tool_timeout_seconds: float = Field(default=86_400.0, gt=0, le=86_400)
+    """For one tool call."""
+    max_total_tokens: int | None = Field(default=None, ge=1)
+    """Input, output and thinking together; None bounds nothing."""
+    output_chars: int = Field(default=200_000, ge=1000, le=1_000_000)
+    """Of one result of code execution."""
+    log_bytes: int = Field(default=256 * 1024**2, ge=64 * 1024, le=1024**3)
+    """Of all steps of an interaction, as they are stored."""
+
+
 class Settings(Strict):
     """The whole file."""
 
@@ -150,6 +169,7 @@ class Settings(Strict):
     models: ModelsSettings = ModelsSettings()
     server: ServerSettings = ServerSettings()
     sandbox: SandboxSettings = SandboxSettings()
+    limits: LimitsSettings = LimitsSettings()
     files: FilesSettings = FilesSettings()
     search: SearchSettings | None = None
     outbound: OutboundSettings = OutboundSettings()

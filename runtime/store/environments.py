@@ -34,6 +34,8 @@ class EnvironmentRecord:
     """The headers of the rules, sealed."""
     credential_variables: dict[str, dict[str, str]] | None = None
     """`{variable: {credential, placeholder}}`"""
+    limits: dict[str, float] | None = None
+    """Figures of its sandboxes that are lower than the operator's."""
 
 
 @dataclass(frozen=True, slots=True)

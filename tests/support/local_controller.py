@@ -18,6 +18,7 @@ import httpx2
 
 from runtime.api import DrainingServer, FixedKeys, Services, create_app
 from runtime.api.files import FileServices
+from runtime.controller.allowances import Allowances
 from runtime.controller.catalogs import CatalogService
 from runtime.controller.contents import Contents, open_contents
 from runtime.controller.interactions import InteractionService
@@ -111,7 +112,9 @@ async def local_controller(
         runner = Runner(log, sandboxes, models, tools, contents.delivery)
         async with runner.open():
             runs = SandboxlessRuns(runner)
-            resolver = Resolver(store, directory, models, tools, contents.attachments)
+            resolver = Resolver(
+                store, directory, models, tools, contents.attachments, Allowances(Settings())
+            )
             interactions = InteractionService(store, log, runs, resolver, contents.attachments)
             services = Services(
                 interactions=interactions,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runtime.controller.allowances import Allowances
 from runtime.controller.catalogs import CatalogService
 from runtime.controller.contents import open_contents
 from runtime.controller.directories import NoToolOffers
@@ -117,7 +118,14 @@ async def open_parts(
         async with PlayedRuns.open(log) as runs:
             tools = ControllerTools(Settings())
             contents = open_contents(store, state_dir, tools, FilesSettings())
-            resolver = Resolver(store, agents, models, offers or Offers(), contents.attachments)
+            resolver = Resolver(
+                store,
+                agents,
+                models,
+                offers or Offers(),
+                contents.attachments,
+                Allowances(Settings()),
+            )
             interactions = InteractionService(store, log, runs, resolver, contents.attachments)
             yield Parts(
                 store,

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic import SecretStr, TypeAdapter
 
 from runtime.egress.rules import HeaderInjection, HostRule, Limits, Placeholder, Rules
 from runtime.errors import InvalidRequest
+from runtime.outbound.headers import checked_name, checked_value
 from runtime.outbound.hosts import read_pattern
 from runtime.schema.network import AllowedHost, Network, allowed_hosts
 from runtime.schema.settings import EgressSettings
@@ -82,10 +83,10 @@ def check_network(network: Network, where: str) -> None:
 
 def _check_header(path: str, name: str, value: str) -> None:
     try:
-        HeaderInjection(name=name, value=SecretStr(value))
-    except ValidationError as error:
-        message = error.errors(include_input=False)[0]["msg"].removeprefix("Value error, ")
-        raise InvalidRequest(f"{path}: {message}.") from None
+        checked_name(name)
+        checked_value(value)
+    except ValueError as error:
+        raise InvalidRequest(f"{path}: {error}.") from None
 
 
 def is_disabled(network: Network) -> bool:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, SecretStr, SerializationInfo
 
 from runtime.errors import InvalidRequest
 from runtime.outbound.addresses import Allowance
+from runtime.outbound.headers import checked_name, checked_value
 from runtime.outbound.hosts import read_pattern
 from runtime.schema.base import Strict
 
 INTERNAL_SETTING = "egress.allow_internal"
 """Where the operator allows addresses that are not public."""
-
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
-_UNSAFE_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_FRAMING = frozenset(
-    {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"}
-    | {"keep-alive", "expect", "accept-encoding", "proxy-connection", "proxy-authorization"}
-)
 
 REVEAL = "reveal"
 """The serialisation context with which secrets are written out: to the proxy and nowhere else."""
@@ -33,20 +26,8 @@ def _written(secret: SecretStr, info: SerializationInfo) -> str:
 Secret = Annotated[SecretStr, PlainSerializer(_written, when_used="json")]
 
 
-def _header_name(name: str) -> str:
-    if not _TOKEN.fullmatch(name):
-        raise ValueError("is not the name of a header")
-    if name.lower() in _FRAMING:
-        raise ValueError(
-            "is a header that cannot be set: it says how messages are framed or routed"
-        )
-    return name
-
-
 def _header_value(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if _UNSAFE_VALUE.search(text) or text != text.strip():
-        raise ValueError("the value of a header holds control characters or outer blanks")
+    checked_value(value.get_secret_value())
     return value
 
 
@@ -72,7 +53,7 @@ InternalHosts = Annotated[tuple[str, ...], AfterValidator(_internal)]
 class HeaderInjection(Strict):
     """A header that every request to a host gets, in place of the caller's own."""
 
-    name: Annotated[str, AfterValidator(_header_name)]
+    name: Annotated[str, AfterValidator(checked_name)]
     value: Annotated[Secret, AfterValidator(_header_value)]
 
 

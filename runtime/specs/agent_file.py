@@ -8,7 +8,9 @@ from pydantic import Field, model_validator
 
 from runtime.schema.agents import AgentLimits
 from runtime.schema.base import Strict
+from runtime.schema.limits import SandboxLimits
 from runtime.schema.model import Generation
+from runtime.schema.network import Network
 from runtime.specs.file_models import file_model
 
 DEFAULT_TOOLS = ["code_execution", "filesystem", "browser"]
@@ -55,6 +57,28 @@ class UrlContextEntry(Strict):
     type: str
 
 
+class VariableEntry(Strict):
+    """An environment variable: a text, or `{credential}` where the egress proxy puts the value in.
+
+    A bare text stands for its value.
+    """
+
+    value: str | None = None
+    credential: str | None = None
+    """Id of a stored credential for environment variables."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_value(cls, value: Any) -> Any:
+        return value if isinstance(value, dict) else {"value": value}
+
+    @model_validator(mode="after")
+    def _has_one(self) -> VariableEntry:
+        if (self.value is None) == (self.credential is None):
+            raise ValueError("must be a text, or a mapping with the id of a `credential`")
+        return self
+
+
 class AgentFile(Strict):
     """The whole file."""
 
@@ -67,9 +91,13 @@ class AgentFile(Strict):
     tools: list[Any] = Field(default_factory=lambda: list[Any](DEFAULT_TOOLS))
     skills: list[str] = Field(default_factory=list[str])
     data_sources: list[DataSourceEntry] = Field(default_factory=list[DataSourceEntry])
-    environment_variables: dict[str, str] = Field(default_factory=dict[str, str])
+    environment_variables: dict[str, VariableEntry] = Field(
+        default_factory=dict[str, VariableEntry]
+    )
+    network: Network | None = None
     generation: Generation = Generation()
     limits: AgentLimits = AgentLimits()
+    sandbox: SandboxLimits = SandboxLimits()
 
 
 AGENT_FILE = file_model(AgentFile)

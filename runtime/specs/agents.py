@@ -8,12 +8,16 @@ from pathlib import Path
 
 from runtime.errors import NotFound
 from runtime.schema.agents import AgentLimits, AgentSpec
+from runtime.schema.limits import SandboxLimits
 from runtime.schema.model import Generation
+from runtime.schema.settings import Settings
 from runtime.specs.agent_file import AGENT_FILE, AgentFile
+from runtime.specs.agent_limits import limits_mistakes
 from runtime.specs.agent_tools import read_tools
 from runtime.specs.data_sources import read_data_sources
 from runtime.specs.file_models import check, plain
 from runtime.specs.mistakes import Loc, Mistake, MistakesFound, did_you_mean, in_order
+from runtime.specs.networks import network_mistakes
 from runtime.specs.paths import is_folder, is_there
 from runtime.specs.skills import read_skills
 from runtime.specs.yaml_marks import Document, read_document, read_text
@@ -49,35 +53,39 @@ class AgentCatalog:
         return [*self._specs.values()]
 
 
-def load_agents(folders: Sequence[Path]) -> AgentCatalog:
+def load_agents(folders: Sequence[Path], settings: Settings | None = None) -> AgentCatalog:
     """The agents of the YAML files that lie in `folders`, not deeper.
 
     A skill is looked up in `skills/` beside the agent's file, then in those of the other folders.
+    No agent may ask for more than `settings` allows.
 
     Raises:
         MistakesFound: With every mistake of every file.
 
     """
-    specs, mistakes = _read_all(folders)
+    specs, mistakes = _read_all(folders, settings=settings)
     if mistakes:
         raise MistakesFound(mistakes)
     return AgentCatalog(specs)
 
 
-def validate_path(path: Path, folders: Sequence[Path] = ()) -> list[Mistake]:
+def validate_path(
+    path: Path, folders: Sequence[Path] = (), settings: Settings | None = None
+) -> list[Mistake]:
     """Every mistake of the agent's file, or folder of them, at `path`; empty when all is well.
 
-    `folders` are further folders of agents whose skills may be named.
+    `folders` are further folders of agents whose skills may be named; `settings` say how much an
+    agent may ask for.
     """
     if not is_there(path):
         return [Mistake(str(path), None, "", "there is no such file or folder")]
     if is_folder(path):
-        return _read_all([path], folders)[1] or _none_found(path)
-    return in_order(_read(path, folders)[1].mistakes)
+        return _read_all([path], folders, settings)[1] or _none_found(path)
+    return in_order(_read(path, folders, settings)[1].mistakes)
 
 
 def _read_all(
-    folders: Sequence[Path], more: Sequence[Path] = ()
+    folders: Sequence[Path], more: Sequence[Path] = (), settings: Settings | None = None
 ) -> tuple[list[AgentSpec], list[Mistake]]:
     found: list[tuple[AgentSpec, Document]] = []
     mistakes: list[Mistake] = []
@@ -85,18 +93,22 @@ def _read_all(
         if not is_folder(folder):
             mistakes.append(Mistake(str(folder), None, "", "there is no such folder of agents"))
         for path in _files(folder):
-            spec, document = _read(path, [*folders, *more])
+            spec, document = _read(path, [*folders, *more], settings)
             found += [(spec, document)] if spec else []
             mistakes += document.mistakes
     return [spec for spec, _ in found], in_order([*mistakes, *_name_clashes(found)])
 
 
-def _read(path: Path, folders: Sequence[Path]) -> tuple[AgentSpec | None, Document]:
+def _read(
+    path: Path, folders: Sequence[Path], settings: Settings | None
+) -> tuple[AgentSpec | None, Document]:
     """The agent of one file, and the document with its mistakes; no agent when there are any."""
     document = read_document(path)
     if document.data is None and document.mistakes:
         return None, document
     found = check(document, AGENT_FILE)
+    if found is not None and settings is not None:
+        document.add_new(limits_mistakes(document, found, settings))
     spec = _build(document, found, _libraries(path, folders)) if found else None
     return (None if document.mistakes else spec), document
 
@@ -119,6 +131,7 @@ def _none_found(folder: Path) -> list[Mistake]:
 def _build(document: Document, found: AgentFile, libraries: Sequence[Path]) -> AgentSpec:
     _check_names(document, found)
     _check_variables(document, found)
+    document.add_new(network_mistakes(document, found.network, ("network",)))
     tools = read_tools(document, found.tools)
     return AgentSpec(
         id=found.id,
@@ -131,9 +144,20 @@ def _build(document: Document, found: AgentFile, libraries: Sequence[Path]) -> A
         other_tools=tools.others,
         skills=read_skills(document, found.skills, libraries),
         data_sources=read_data_sources(document, found.data_sources),
-        environment_variables=found.environment_variables,
+        environment_variables={
+            name: entry.value
+            for name, entry in found.environment_variables.items()
+            if entry.value is not None
+        },
+        credential_variables={
+            name: entry.credential
+            for name, entry in found.environment_variables.items()
+            if entry.credential is not None
+        },
+        network=found.network,
         generation=plain(Generation, found.generation),
         limits=plain(AgentLimits, found.limits),
+        sandbox=plain(SandboxLimits, found.sandbox),
         source=f"{document.file}:{document.mark(('id',), key=True).line}",
     )
 

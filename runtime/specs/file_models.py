@@ -23,6 +23,7 @@ from runtime.specs.yaml_marks import Document, core_scalar
 T = TypeVar("T", bound=BaseModel)
 
 _BYTES, _SECONDS = "_bytes", "_seconds"
+_NOTHING = object()
 
 
 class Interpolated(str):
@@ -58,7 +59,7 @@ def check(document: Document, model: type[T], data: Any = None, at: Loc = ()) ->
         return model.model_validate(value)
     except ValidationError as error:
         # What the YAML reader found wrong left a hole; the hole is not a second mistake.
-        document.add_new(_mistake(document, model, detail, at) for detail in error.errors())
+        document.add_new(_mistake(document, model, value, detail, at) for detail in error.errors())
         return None
 
 
@@ -137,8 +138,10 @@ def _guard(value: Any, kind: Any, wanted: str) -> Any:
     return value
 
 
-def _mistake(document: Document, model: type[BaseModel], error: ErrorDetails, at: Loc) -> Mistake:
-    here: Loc = error["loc"]
+def _mistake(
+    document: Document, model: type[BaseModel], value: Any, error: ErrorDetails, at: Loc
+) -> Mistake:
+    here = _place(value, error["loc"], keeps_last=error["type"] == "missing")
     loc: Loc = (*at, *here)
     fields = _fields(_model_at(model, here[:-1]))
     last = str(here[-1]) if here else ""
@@ -146,6 +149,27 @@ def _mistake(document: Document, model: type[BaseModel], error: ErrorDetails, at
         return document.mistake(loc, f"unknown key; {did_you_mean(last, fields)}", key=True)
     name = fields[last][0] if last in fields else last
     return document.mistake(loc, _message(error, name))
+
+
+def _place(document: Any, loc: Loc, *, keeps_last: bool) -> Loc:
+    """`loc` without the names of union members, which stand in no file."""
+    place: list[str | int] = []
+    value = document
+    for position, part in enumerate(loc):
+        inner = _inner(value, part)
+        if inner is _NOTHING and not (keeps_last and position == len(loc) - 1):
+            continue
+        value = inner
+        place.append(part)
+    return tuple(place)
+
+
+def _inner(value: Any, part: str | int) -> Any:
+    if isinstance(value, dict):
+        return value.get(part, _NOTHING)
+    if isinstance(value, list) and isinstance(part, int) and part < len(value):
+        return value[part]
+    return _NOTHING
 
 
 def _model_at(model: type[BaseModel], loc: Loc) -> type[BaseModel]:

@@ -13,6 +13,7 @@ from runtime.specs.file_models import check, file_model, plain
 from runtime.specs.interpolation import interpolate
 from runtime.specs.mistakes import Mistake, MistakesFound, in_order
 from runtime.specs.models_settings import models_mistakes
+from runtime.specs.networks import egress_mistakes
 from runtime.specs.paths import is_folder, is_there
 from runtime.specs.search_settings import search_mistakes
 from runtime.specs.yaml_marks import Document, read_document
@@ -79,6 +80,7 @@ def _check(document: Document, environ: Mapping[str, str]) -> Settings | None:
         [
             *models_mistakes(document, found.models),
             *search_mistakes(document, found.search),
+            *egress_mistakes(document, found.egress),
             *_missing_folders(document, found),
         ]
     )
@@ -99,12 +101,14 @@ def _complete(settings: Settings, path: Path | None, environ: Mapping[str, str])
     state = _path_in(environ, STATE_VARIABLE) or _below(base, settings.state_dir, environ)
     key = environ.get(KEY_VARIABLE)
     server: dict[str, Any] = {"api_key": SecretStr(key)} if key else {}
+    ca_files = [str(_below(base, file, environ)) for file in settings.egress.ca_files]
     return settings.model_copy(
         update={
             "state_dir": str((state or _home(environ) / ".local/state/sandlot").absolute()),
             "agents": [str(_below(base, folder, environ)) for folder in settings.agents],
             "models": _with_providers(settings.models, environ),
             "server": settings.server.model_copy(update=server),
+            "egress": settings.egress.model_copy(update={"ca_files": ca_files}),
         }
     )
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from runtime.schema.model import FunctionDeclaration
+from runtime.schema.network import allowed_hosts
 from runtime.schema.settings import Settings
 from runtime.specs.agent_file import AGENT_FILE, GoogleSearchEntry, McpServerEntry
 from runtime.specs.agents import load_agents
@@ -115,7 +116,7 @@ def test_every_variable_is_described() -> None:
 
 
 def test_the_agent_of_the_page_is_valid(tmp_path: Path) -> None:
-    example, tools = re.findall(r"^```yaml\n(.*?)^```", AGENTS_PAGE, re.MULTILINE | re.DOTALL)
+    example, network, tools = re.findall(r"^```yaml\n(.*?)^```", AGENTS_PAGE, re.MULTILINE | re.DOTALL)
     skill = re.search(r"^```markdown\n(.*?)^```", AGENTS_PAGE, re.MULTILINE | re.DOTALL)
     assert skill is not None
     folder = tmp_path / "skills" / "house-style"
@@ -125,9 +126,12 @@ def test_the_agent_of_the_page_is_valid(tmp_path: Path) -> None:
     (tmp_path / "data" / "log.txt").write_text("x\n")
     (tmp_path / "agent.yaml").write_text(example, encoding="utf-8")
     (tmp_path / "tools.yaml").write_text(f"id: tools\n{tools}", encoding="utf-8")
+    (tmp_path / "network.yaml").write_text(f"id: network\n{network}", encoding="utf-8")
     catalog = load_agents([tmp_path, ROOT / "agents"])
     assert [skill.name for skill in catalog.get("notes").skills] == ["report", "house-style"]
     assert [tool["type"] for tool in catalog.get("tools").other_tools] == ["mcp_server"]
+    hosts = allowed_hosts(catalog.get("network").network or "disabled")
+    assert [host.credential for host in hosts] == [None, None, "github"]
 
 
 def test_the_configurations_of_the_pages_are_valid(tmp_path: Path) -> None:
@@ -137,7 +141,8 @@ def test_the_configurations_of_the_pages_are_valid(tmp_path: Path) -> None:
     for number, text in enumerate([*examples, example]):
         path = tmp_path / f"{number}.yaml"
         path.write_text(text, encoding="utf-8")
-        assert load_settings(path, {"HOME": str(tmp_path)}).models.default
+        settings = load_settings(path, {"HOME": str(tmp_path)})
+        assert settings.models.default or settings.egress.allow_internal
 
 
 def test_what_is_commented_out_in_the_example_is_valid(tmp_path: Path) -> None:

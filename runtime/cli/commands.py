@@ -193,6 +193,19 @@ def logs(
     raise typer.Exit(show_log(state_dir, id, follow=follow, output=output))
 
 
+@app.command(epilog="Example: `sandlot network 0198f2… --limit 20`")
+def network(
+    env: Environment,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")] = 50,
+    as_json: AsJson = False,
+    state_dir: StateDir = None,
+) -> None:
+    """Show what an environment may reach, and what became of what it asked for, oldest first."""
+    from runtime.cli.listings import show_network
+
+    show_network(state_dir, env, limit=limit, as_json=as_json)
+
+
 @app.command(epilog="Example: `sandlot cancel int_0198…`")
 def cancel(id: Interaction, state_dir: StateDir = None) -> None:
     """Cancel an interaction and print its status then."""

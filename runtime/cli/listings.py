@@ -23,7 +23,7 @@ from runtime.cli.pictures import PictureFolder, unsaved
 from runtime.cli.presenter import presenter_for
 from runtime.cli.transcript import Transcript
 from runtime.cli.wording import duration, one_line
-from runtime.client import Model, Operation
+from runtime.client import Model, NetworkEvent, Operation
 
 
 def announce(text: str) -> None:
@@ -124,6 +124,49 @@ def _model_row(model: Model) -> tuple[str, str]:
     about = model.model_dump(exclude_none=True)
     default = " (default)" if about.get("default") else ""
     return str(model.id or model.name), f"{about.get('description', '')}{default}"
+
+
+def show_network(state_dir: Path | None, identifier: str, *, limit: int, as_json: bool) -> None:
+    """Print an environment's rules and the latest decisions about it, the newest last."""
+    with connected(state_dir, announce) as client:
+        environment = client.environments.get(identifier)
+        events = client.environments.network_events(identifier, limit)
+    if as_json:
+        _print_json(events)
+        return
+    announce(f"network: {_rules(environment.model_dump().get('network'))}")
+    if not events:
+        announce("Nothing was asked for yet.")
+        return
+    headings = ("TIME", "VERDICT", "HOST", "METHOD", "OUT", "IN", "CREDENTIAL", "REASON")
+    _print_table(headings, [_event_row(event) for event in reversed(events)])
+
+
+def _rules(network: Any) -> str:
+    if not isinstance(network, dict):
+        return str(network)
+    entries = [dict(entry) for entry in network.get("allowlist") or []]
+    shown = [
+        f"{entry.get('domain')} (credential {entry['credential']})"
+        if entry.get("credential")
+        else str(entry.get("domain"))
+        for entry in entries
+    ]
+    return ", ".join(shown) or "an empty allowlist: nothing can be reached"
+
+
+def _event_row(event: NetworkEvent) -> tuple[str, ...]:
+    times = f" ×{event.count}" if event.count > 1 else ""
+    return (
+        event.time[:19].replace("T", " "),
+        event.verdict + times,
+        f"{event.host}:{event.port}",
+        event.method or event.kind,
+        str(event.bytes_out),
+        str(event.bytes_in),
+        event.credential or "",
+        event.reason or "",
+    )
 
 
 def _print_json(value: BaseModel | Sequence[BaseModel]) -> None:

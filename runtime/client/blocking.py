@@ -174,6 +174,7 @@ class Environments(_Resource[AsyncEnvironments]):
     list = _blocking(AsyncEnvironments.list)
     get = _blocking(AsyncEnvironments.get)
     delete = _blocking(AsyncEnvironments.delete)
+    network_events = _blocking(AsyncEnvironments.network_events)
 
 
 class Uploads(_Resource[AsyncUploads]):

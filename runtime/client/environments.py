@@ -11,11 +11,12 @@ import anyio.to_thread
 import httpx2
 
 from runtime.client.interactions import pages
-from runtime.client.records import Environment, EnvironmentFile
+from runtime.client.records import Environment, EnvironmentFile, NetworkEvent
 from runtime.client.transport import Transport
 
 EnvironmentList = list[Environment]
 FileList = list[EnvironmentFile]
+EventList = list[NetworkEvent]
 Source = Path | bytes | BinaryIO | Iterable[bytes]
 """Where an upload comes from."""
 
@@ -42,6 +43,11 @@ class AsyncEnvironments:
         """All environments."""
         rows = pages(self._transport, "/v1/environments", "environments")
         return [Environment.model_validate(row) async for row in rows]
+
+    async def network_events(self, id: str, limit: int | None = None) -> EventList:
+        """What became of what it asked the network for, newest first, at most `limit`."""
+        rows = pages(self._transport, f"{_path(id)}/network_events", "network_events", limit=limit)
+        return [NetworkEvent.model_validate(row) async for row in rows]
 
 
 class AsyncFiles:

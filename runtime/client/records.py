@@ -29,6 +29,25 @@ class ApiFault(Open):
     message: str = ""
 
 
+class NetworkEvent(Open):
+    """What became of something that an environment asked the network for."""
+
+    time: str
+    host: str
+    port: int
+    verdict: str
+    """`allowed`, `refused`, `failed` or `closed`."""
+    kind: str = ""
+    method: str | None = None
+    rule: str | None = None
+    reason: str | None = None
+    credential: str | None = None
+    bytes_out: int = 0
+    bytes_in: int = 0
+    duration_seconds: float = 0.0
+    count: int = 1
+
+
 class Interaction(Open):
     """One call and everything that came of it."""
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from runtime.controller.budgets import LogBudget
 from runtime.errors import SandboxFault
 from runtime.schema.events import StepDelta, StepEvent, StepStart
 from runtime.schema.protocol import RunEvents
 
-MAX_EVENTS = 200_000
-MAX_BYTES = 512 * 1024**2
 _STEPS = frozenset(
     {
         "model_output",
@@ -35,24 +34,24 @@ class GapError(Exception):
 class EventGate:
     """One per run; remembers what has come."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit_bytes: int) -> None:
+        """`limit_bytes` is what all events of the run may come to."""
         self.accepted = 0
         self._open: int | None = None
         self._next_index = 0
-        self._bytes = 0
+        self._budget = LogBudget(limit_bytes)
 
     def admit(self, message: RunEvents) -> list[dict[str, Any]]:
         """The events that are new, in wire form.
 
-        Raises `GapError` when some are missing, `SandboxFault` when the guest breaks the rules.
+        Raises `GapError` when some are missing, `SandboxFault` when the guest breaks the rules,
+        `LimitExceeded` when there is no room for them.
         """
         if message.first > self.accepted + 1:
             raise GapError
         fresh = message.events[self.accepted + 1 - message.first :]
         admitted = [self._admit(event) for event in fresh]
         self.accepted += len(fresh)
-        if self.accepted > MAX_EVENTS:
-            raise SandboxFault(f"The run made more than {MAX_EVENTS} events.")
         return admitted
 
     def _admit(self, event: StepEvent) -> dict[str, Any]:
@@ -63,6 +62,7 @@ class EventGate:
         elif isinstance(event, StepDelta):
             self._measure(event)
         else:
+            self._budget.spend(0)
             self._open = None
         return event.model_dump(mode="json", exclude_none=True)
 
@@ -71,16 +71,11 @@ class EventGate:
             raise SandboxFault("The guest sent steps out of order.")
         if event.step.get("type") not in _STEPS:
             raise SandboxFault("The guest sent a step of a kind that it may not make.")
-        self._count(event.step)
+        self._budget.spend(len(str(event.step)))
         self._open = event.index
         self._next_index += 1
 
     def _measure(self, event: StepDelta) -> None:
         if not isinstance(event.delta.get("type"), str):
             raise SandboxFault("The guest sent a delta without a type.")
-        self._count(event.delta)
-
-    def _count(self, content: dict[str, Any]) -> None:
-        self._bytes += len(str(content))
-        if self._bytes > MAX_BYTES:
-            raise SandboxFault(f"The run made more than {MAX_BYTES // 1024**2} MiB of output.")
+        self._budget.spend(len(str(event.delta)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 
+from runtime.controller.budgets import LogBudget
 from runtime.controller.ports import Journal
 from runtime.schema.events import StepEvent
 
@@ -19,7 +20,9 @@ class JournalSink:
     `pump` must be running in a task.
     """
 
-    def __init__(self, journal: Journal, interaction_id: str) -> None:
+    def __init__(self, journal: Journal, interaction_id: str, limit_bytes: int) -> None:
+        """`limit_bytes` is what all events of the run may come to."""
+        self._budget = LogBudget(limit_bytes)
         self._journal = journal
         self._interaction_id = interaction_id
         self._buffer: list[StepEvent] = []
@@ -27,7 +30,8 @@ class JournalSink:
         self._turn = anyio.Lock()
 
     async def emit(self, event: StepEvent) -> None:
-        """Take one event; waits while too many are not stored yet."""
+        """Take one event; waits while too many are not stored yet. Raises `LimitExceeded`."""
+        self._budget.spend(len(str(event)))
         self._buffer.append(event)
         self._filled.set()
         if len(self._buffer) >= MAX_UNSTORED:

@@ -10,6 +10,7 @@ from runtime.controller.journal_sink import JournalSink
 from runtime.controller.model_calls import ModelCalls
 from runtime.controller.plan import RunPlan
 from runtime.controller.ports import Delivery, Journal, ModelDirectory, RelayedTools
+from runtime.controller.relayed import in_time
 from runtime.errors import ToolFault
 from runtime.groups import collapsed
 from runtime.loop.ports import Emit
@@ -34,7 +35,7 @@ class LocalRun:
     ) -> None:
         self._plan = plan
         self._calls = ModelCalls(plan, models, delivery)
-        self._sink = JournalSink(journal, plan.interaction_id)
+        self._sink = JournalSink(journal, plan.interaction_id, plan.spec.limits.log_bytes)
         self._toolbox = RelayToolbox(plan, relayed)
 
     async def execute(self) -> RunOutcome:
@@ -82,6 +83,4 @@ class RelayToolbox:
         if all(tool.name != name for tool in self.declarations):
             known = ", ".join(tool.name for tool in self.declarations) or "none"
             raise ToolFault(f"There is no tool `{name}`. The tools are: {known}.")
-        with anyio.move_on_after(self._plan.spec.limits.tool_timeout_seconds):
-            return await self._relayed.call(self._plan.interaction_id, name, call.arguments)
-        raise ToolFault(f"{name} did not answer in time.")
+        return await in_time(self._relayed, self._plan, name, call.arguments)

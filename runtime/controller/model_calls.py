@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+import anyio
 import anyio.to_thread
 
 from runtime.controller.answers import HeldAnswer, Objection, check_format, corrected, no_call
+from runtime.controller.budgets import TokenBudget, estimated, said
 from runtime.controller.delivery import references
 from runtime.controller.plan import RunPlan
 from runtime.controller.ports import Delivery, Model, ModelDirectory, NoDelivery
@@ -34,10 +36,21 @@ class ModelCalls:
         self._delivery = delivery or NoDelivery()
         self._granted = references(plan.spec.history)
         self._repairs_left = MAX_REPAIRS
+        self._budget = TokenBudget(plan.spec.limits.max_total_tokens)
+        self._one_at_a_time = anyio.Lock()
         self.usage = Usage()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelPart]:
-        """The parts of one answer, the last one a `ModelDone`. Raises `ModelFault`."""
+        """The parts of one answer, the last one a `ModelDone`.
+
+        Calls wait for each other, so that no more than one can go beyond the budget of tokens.
+        Raises `ModelFault`, and `LimitExceeded` when the budget is used up.
+        """
+        async with self._one_at_a_time, aclosing(self._stream(request)) as parts:
+            async for part in parts:
+                yield part
+
+    async def _stream(self, request: ModelRequest) -> AsyncGenerator[ModelPart]:
         model, name = self._models.resolve(self._plan.spec.model)
         update: dict[str, object] = {"model": name}
         if request.response_schema is not None:
@@ -50,12 +63,21 @@ class ModelCalls:
                 yield part
 
     async def _counted(self, model: Model, request: ModelRequest) -> AsyncGenerator[ModelPart]:
-        async with aclosing(model.stream(request)) as parts:
-            async for part in parts:
-                if isinstance(part, ModelDone):
-                    part = part.model_copy(update={"usage": _with_context(part.usage)})
-                    self.usage = self.usage + part.usage
-                yield part
+        self._budget.check(self.usage)
+        characters = 0
+        try:
+            async with aclosing(model.stream(request)) as parts:
+                async for part in parts:
+                    characters += said(part)
+                    self._budget.check_answer(self.usage, characters)
+                    if isinstance(part, ModelDone):
+                        part = part.model_copy(update={"usage": _with_context(part.usage)})
+                        self.usage = self.usage + part.usage
+                        characters = 0
+                    yield part
+        finally:
+            # What was broken off is counted by nobody else.
+            self.usage = self.usage + estimated(characters)
 
     async def _accepted(self, model: Model, request: ModelRequest) -> AsyncGenerator[ModelPart]:
         asked, spent = request, Usage()

@@ -17,7 +17,7 @@ from runtime.controller.ports import Delivery, Journal, ModelDirectory, RelayedT
 from runtime.controller.sandbox_run import SandboxRun
 from runtime.controller.sandboxes import LiveSandbox, Sandboxes
 from runtime.controller.tool_choice import with_listed
-from runtime.errors import Internal, SandboxLost, SandlotError
+from runtime.errors import Internal, LimitExceeded, SandboxFault, SandboxLost, SandlotError
 from runtime.schema.protocol import Fault, RunOutcome
 from runtime.schema.usage import Usage
 
@@ -115,7 +115,7 @@ class Runner:
                 run = LocalRun(ready, self._journal, self._models, self._relayed, self._delivery)
                 outcome = await self._guarded(run)
             except SandlotError as error:
-                outcome = _failed(error)
+                outcome = _ended(error)
         await self._settle(plan, active, outcome, run.usage if run else Usage())
 
     async def _ready(self, plan: RunPlan) -> RunPlan:
@@ -150,7 +150,7 @@ class Runner:
                             await self._stop(plan, active, run, sandbox)
                         raise
             except SandlotError as error:
-                outcome = _failed(error)
+                outcome = _ended(error)
         await self._settle(plan, active, outcome, run.usage if run else Usage())
 
     def _use(self, plan: RunPlan):
@@ -170,18 +170,24 @@ class Runner:
             reason = await self._sandboxes.why_lost(sandbox)
             await self._sandboxes.discard(sandbox.environment_id)
             raise reason from error
+        except SandboxFault:
+            # Its guest broke the rules, and would go on doing what it does.
+            await self._sandboxes.discard(sandbox.environment_id)
+            raise
+        except SandlotError as error:
+            # The guest does not know yet that it is over.
+            if not await run.stop():
+                await self._sandboxes.discard(sandbox.environment_id)
+            return _ended(error)
 
     async def _guarded(self, run: SandboxRun | LocalRun) -> RunOutcome:
         try:
             return await run.execute()
-        except SandboxLost:
+        except SandlotError:
             raise
-        except SandlotError as error:
-            return _failed(error)
-        except Exception:
+        except Exception as error:
             log.exception("run failed")
-            fault = Fault(code="internal", message="Sandlot made a mistake; its log says more.")
-            return RunOutcome(status="failed", error=fault)
+            raise Internal("Sandlot made a mistake; its log says more.") from error
 
     async def _stop(
         self, plan: RunPlan, active: Active, run: SandboxRun, sandbox: LiveSandbox
@@ -222,5 +228,6 @@ class Runner:
                 await anyio.sleep(SETTLE_PAUSE_SECONDS)
 
 
-def _failed(error: SandlotError) -> RunOutcome:
-    return RunOutcome(status="failed", error=Fault(code=error.code, message=error.message))
+def _ended(error: SandlotError) -> RunOutcome:
+    status = "incomplete" if isinstance(error, LimitExceeded) else "failed"
+    return RunOutcome(status=status, error=Fault(code=error.code, message=error.message))

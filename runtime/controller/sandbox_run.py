@@ -11,6 +11,7 @@ from runtime.controller.gate import EventGate, GapError
 from runtime.controller.model_calls import ModelCalls
 from runtime.controller.plan import RunPlan
 from runtime.controller.ports import Delivery, Journal, ModelDirectory, RelayedTools
+from runtime.controller.relayed import in_time
 from runtime.controller.sandboxes import LiveSandbox
 from runtime.errors import SandboxFault, SandboxLost, SandlotError, ToolFault
 from runtime.gateway.session import GuestSession
@@ -37,6 +38,8 @@ from runtime.schema.usage import Usage
 MAX_CALLS_AT_ONCE = 64
 CALLS_PER_STEP = 16
 """A step may be asked for again, and a conversation compacted; no more than so often."""
+TOOLS_PER_STEP = 256
+"""Tools that the controller runs; no model calls more of them in one turn."""
 CANCEL_GRACE_SECONDS = 6.0
 """How long a guest may clean up after a cancelled run before its sandbox is killed."""
 
@@ -58,10 +61,11 @@ class SandboxRun:
         self._journal = journal
         self._model = ModelCalls(plan, models, delivery)
         self._relayed = relayed
-        self._gate = EventGate()
+        self._gate = EventGate(plan.spec.limits.log_bytes)
         self._calls: dict[str, anyio.CancelScope] = {}
         self._calls_made = 0
         self._relaying = 0
+        self._relayed_calls = 0
         self._outcome: RunOutcome | None = None
 
     @property
@@ -70,7 +74,11 @@ class SandboxRun:
         return self._model.usage
 
     async def execute(self) -> RunOutcome:
-        """Run to the end. Raises `SandboxLost` when the guest goes away for good."""
+        """Run to the end.
+
+        Raises `SandboxLost` when the guest goes away for good, `SandboxFault` when it breaks the
+        rules, `LimitExceeded` when its run used up what it may store: then it goes on until `stop`.
+        """
         session = await self._sandbox.session()
         await session.send(StartRun(spec=self._plan.spec))
         while self._outcome is None:
@@ -124,9 +132,7 @@ class SandboxRun:
                 if scope is not None:
                     scope.cancel()
             case RelayCall() if self._is_ours(message.run_id):
-                if self._relaying >= MAX_CALLS_AT_ONCE:
-                    raise SandboxFault("The guest called too many tools at once.")
-                self._relaying += 1
+                self._count_relay()
                 tasks.start_soon(self._relay, message, session)
             case _:
                 return
@@ -139,6 +145,15 @@ class SandboxRun:
         if self._calls_made > CALLS_PER_STEP * self._plan.spec.limits.max_steps:
             raise SandboxFault("The guest called models more often than its steps can need.")
         self._calls[call.call_id] = anyio.CancelScope()
+
+    def _count_relay(self) -> None:
+        """Raise `SandboxFault` for more calls of tools than the run could need."""
+        if self._relaying >= MAX_CALLS_AT_ONCE:
+            raise SandboxFault("The guest called too many tools at once.")
+        self._relaying += 1
+        self._relayed_calls += 1
+        if self._relayed_calls > TOOLS_PER_STEP * self._plan.spec.limits.max_steps:
+            raise SandboxFault("The guest called tools more often than its steps can need.")
 
     def _is_ours(self, run_id: str) -> bool:
         return run_id == self._plan.spec.run_id
@@ -188,7 +203,7 @@ class SandboxRun:
 
     async def _relay_one(self, call: RelayCall, session: GuestSession) -> None:
         try:
-            result = await self._relayed.call(self._plan.interaction_id, call.name, call.arguments)
+            result = await in_time(self._relayed, self._plan, call.name, call.arguments)
         except ToolFault as fault:
             result = text_result(fault.message, is_error=True)
         answer = RelayResult(

@@ -64,6 +64,7 @@ class Hands:
     def __init__(self, config: HandsConfig) -> None:
         self._config = config
         outputs = OutputFolder(config.workspace / ".sandlot" / "outputs", config.outputs)
+        self._outputs = outputs
         quiet = {**config.variables, **QUIET_VARIABLES}
         launch = KernelLaunch(config.interpreter, config.workspace, {**quiet, **_KERNEL_VARIABLES})
         self.kernel = Kernel(launch, config.runtime_dir / "k", outputs)
@@ -101,6 +102,7 @@ class Hands:
         timeout = arguments.get("timeout_seconds", self._config.default_timeout_seconds)
         if timeout <= 0:
             raise ToolFault("timeout_seconds must be above 0.")
+        self._outputs.set_text_limit(arguments.get("output_chars"))
         before = read_pressure()
         notes = self._make_room(before)
         result = await self._run(language, arguments["code"], emit, timeout)

@@ -10,7 +10,7 @@ is held back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
@@ -42,6 +42,11 @@ class OutputFolder:
     def __init__(self, folder: Path, limits: OutputLimits) -> None:
         self.limits = limits
         self._folder = folder
+
+    def set_text_limit(self, text_chars: int | None) -> None:
+        """How much text a result may hold from now on; None for the default."""
+        default = type(self.limits)().text_chars
+        self.limits = replace(self.limits, text_chars=text_chars or default)
 
     def create(self, kind: str) -> KeptOutput:
         """A new file for an output of `kind`, such as `bash`. Raises `OSError`."""

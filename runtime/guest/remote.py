@@ -9,7 +9,7 @@ from itertools import count
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
-from runtime.errors import ModelFault
+from runtime.errors import LimitExceeded, ModelFault
 from runtime.guest.link import Link
 from runtime.schema.model import ModelDone, ModelPart, ModelRequest
 from runtime.schema.protocol import (
@@ -34,7 +34,7 @@ class RemoteModel:
         self._waiting: dict[str, MemoryObjectSendStream[ModelParts | ModelCallFailed]] = {}
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelPart]:
-        """The parts of the answer. Raises `ModelFault` with the controller's code."""
+        """The parts of the answer. Raises `ModelFault` and `LimitExceeded` as it is told to."""
         call_id = f"{self._run_id}.m{next(self._numbers)}"
         send, receive = anyio.create_memory_object_stream[ModelParts | ModelCallFailed](math.inf)
         self._waiting[call_id] = send
@@ -105,7 +105,8 @@ class Relay:
             await waiting.send(message)
 
 
-def _model_fault(error: Fault) -> ModelFault:
-    fault = ModelFault(error.message)
+def _model_fault(error: Fault) -> ModelFault | LimitExceeded:
+    is_limit = error.code.endswith("_limit")
+    fault = LimitExceeded(error.message) if is_limit else ModelFault(error.message)
     fault.code = error.code
     return fault

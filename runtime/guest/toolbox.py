@@ -21,7 +21,7 @@ from runtime.schema.sandbox_tools import SANDBOX_TOOLS, TOOL_GROUPS
 from runtime.schema.steps import ToolCall, ToolResult
 
 GRACE_SECONDS = 10.0
-"""How much longer than its own timeout a tool gets before its process is killed."""
+"""How much longer than its own timeout a tool gets before its process is killed, or given up."""
 
 
 class GuestToolbox:
@@ -31,6 +31,7 @@ class GuestToolbox:
         self._sandbox = {name: SANDBOX_TOOLS[name] for name in spec.sandbox_tools}
         self._relayed = {tool.name: tool for tool in spec.relayed_tools}
         self._timeout = spec.limits.tool_timeout_seconds
+        self._output_chars = spec.limits.output_chars
         self._relay = relay
         self._processes = processes
 
@@ -50,7 +51,7 @@ class GuestToolbox:
         """Run one tool. Raises `ToolFault`."""
         name = f"{call.server}__{call.name}" if call.server else call.name
         if name in self._relayed:
-            with anyio.move_on_after(self._timeout):
+            with anyio.move_on_after(self._timeout + GRACE_SECONDS):
                 return await self._relay.call(name, call.arguments)
             raise ToolFault(f"{name} did not answer within {self._timeout:g} s.")
         declaration = self._sandbox.get(name)
@@ -66,7 +67,11 @@ class GuestToolbox:
         if name == "code_execution":
             asked = arguments.get("timeout_seconds", timeout)
             timeout = min(float(asked), timeout) if isinstance(asked, int | float) else timeout
-            arguments = {**arguments, "timeout_seconds": timeout}
+            arguments = {
+                **arguments,
+                "timeout_seconds": timeout,
+                "output_chars": self._output_chars,
+            }
         role = BROWSER if name in TOOL_GROUPS["browser"] else HANDS
         before = read_pressure()
         try:

@@ -4,10 +4,13 @@ from typing import Any
 
 import pytest
 
+from runtime.controller.budgets import MAX_EVENTS
 from runtime.controller.gate import EventGate, GapError
-from runtime.errors import SandboxFault
+from runtime.errors import LimitExceeded, SandboxFault
 from runtime.schema.events import STEP_EVENTS
 from runtime.schema.protocol import RunEvents
+
+ROOM = 64 * 1024**2
 
 
 def batch(first: int, *events: dict[str, Any]) -> RunEvents:
@@ -27,7 +30,7 @@ def stop(index: int) -> dict[str, Any]:
 
 
 def test_a_step_passes_and_a_repeated_batch_passes_once() -> None:
-    gate = EventGate()
+    gate = EventGate(ROOM)
     events = [start(0), delta(0, text="a"), stop(0)]
     assert len(gate.admit(batch(1, *events))) == 3
     assert gate.admit(batch(1, *events)) == []
@@ -37,7 +40,7 @@ def test_a_step_passes_and_a_repeated_batch_passes_once() -> None:
 
 def test_a_gap_is_told_apart_from_a_broken_rule() -> None:
     with pytest.raises(GapError):
-        EventGate().admit(batch(2, start(0)))
+        EventGate(ROOM).admit(batch(2, start(0)))
 
 
 @pytest.mark.parametrize(
@@ -54,14 +57,27 @@ def test_a_gap_is_told_apart_from_a_broken_rule() -> None:
 )
 def test_broken_rules_are_refused(events: list[dict[str, Any]]) -> None:
     with pytest.raises(SandboxFault):
-        EventGate().admit(batch(1, *events))
+        EventGate(ROOM).admit(batch(1, *events))
 
 
-def test_what_steps_begin_with_counts_as_output() -> None:
-    text = "x" * (64 * 1024**2)
-    gate = EventGate()
-    with pytest.raises(SandboxFault, match="MiB of output"):
+@pytest.mark.parametrize("place", ["step", "delta"])
+def test_an_interaction_has_so_much_room_and_it_is_said_how_much(place: str) -> None:
+    text = "x" * (1024 * 1024)
+    gate = EventGate(10 * 1024**2)
+    told = r"more than 10 MiB.*limits\.log"
+    with pytest.raises(LimitExceeded, match=told) as caught:
         for index in range(20):
+            content: dict[str, Any] = {"text": text}
             begin = start(index)
-            begin["step"]["content"] = [{"type": "text", "text": text}]
-            gate.admit(batch(2 * index + 1, begin, stop(index)))
+            begin["step"].update(content if place == "step" else {})
+            more = [delta(index, **content)] if place == "delta" else []
+            gate.admit(batch(gate.accepted + 1, begin, *more, stop(index)))
+    assert caught.value.code == "log_limit"
+    assert 9 * 2 <= gate.accepted < 20 * 2, "what fits is taken"
+
+
+def test_events_without_content_are_counted_too() -> None:
+    gate = EventGate(ROOM)
+    with pytest.raises(LimitExceeded, match="more than 200000 events"):
+        for index in range(MAX_EVENTS):
+            gate.admit(batch(2 * index + 1, start(index), stop(index)))

@@ -7,10 +7,11 @@ import pytest
 
 from runtime.controller import journal_sink
 from runtime.controller.journal_sink import JournalSink
-from runtime.errors import StorageFull
+from runtime.errors import LimitExceeded, StorageFull
 from runtime.schema.events import StepDelta, StepStart
 
 pytestmark = pytest.mark.anyio
+ROOM = 1024**2
 
 
 class Stored:
@@ -45,7 +46,7 @@ def delta(number: int) -> StepDelta:
 
 async def test_a_token_before_a_pause_of_the_model_is_stored_without_another() -> None:
     journal = Stored()
-    sink = JournalSink(journal, "int_1")
+    sink = JournalSink(journal, "int_1", ROOM)
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(sink.pump)
@@ -64,7 +65,7 @@ async def test_a_token_before_a_pause_of_the_model_is_stored_without_another() -
 async def test_what_comes_while_the_database_is_busy_is_stored_together_and_in_order() -> None:
     journal = Stored()
     journal.may_go_on = anyio.Event()
-    sink = JournalSink(journal, "int_1")
+    sink = JournalSink(journal, "int_1", ROOM)
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(sink.pump)
@@ -84,7 +85,7 @@ async def test_what_comes_while_the_database_is_busy_is_stored_together_and_in_o
 async def test_a_model_that_is_faster_than_the_database_waits() -> None:
     journal = Stored()
     journal.may_go_on = anyio.Event()
-    sink = JournalSink(journal, "int_1")
+    sink = JournalSink(journal, "int_1", ROOM)
     emitted: list[int] = []
 
     async def run() -> None:
@@ -105,7 +106,14 @@ async def test_a_model_that_is_faster_than_the_database_waits() -> None:
 async def test_a_database_that_fails_is_told_to_the_run() -> None:
     journal = Stored()
     journal.error = StorageFull("full")
-    sink = JournalSink(journal, "int_1")
+    sink = JournalSink(journal, "int_1", ROOM)
     await sink.emit(delta(1))
     with pytest.raises(StorageFull):
         await sink.flush()
+
+
+async def test_an_interaction_without_room_is_told() -> None:
+    sink = JournalSink(Stored(), "int_1", ROOM)
+    await sink.emit(StepDelta(index=0, delta={"type": "text", "text": "x" * (ROOM // 2)}))
+    with pytest.raises(LimitExceeded, match=r"more than 1 MiB"):
+        await sink.emit(StepDelta(index=0, delta={"type": "text", "text": "x" * (ROOM // 2)}))

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncGenerator
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
+from runtime.controller.budgets import MAX_ANSWER_CHARS
 from runtime.controller.model_calls import ModelCalls
 from runtime.controller.plan import RunPlan
-from runtime.errors import ResponseFormatMismatch, ToolChoiceIgnored
+from runtime.errors import LimitExceeded, ModelFault, ResponseFormatMismatch, ToolChoiceIgnored
+from runtime.models.port import ModelInfo
 from runtime.schema.content import TextContent
 from runtime.schema.model import (
     CallEnd,
@@ -21,7 +26,7 @@ from runtime.schema.model import (
     ThoughtPart,
     ToolChoice,
 )
-from runtime.schema.protocol import RunSpec
+from runtime.schema.protocol import RunLimits, RunSpec
 from runtime.schema.steps import CorrectionStep, ModelOutputStep, Step, UserInputStep
 from runtime.schema.usage import Usage
 from tests.unit.loop.doubles import PlayedModel
@@ -56,9 +61,17 @@ class OneModel:
 class Asked:
     """A model that plays turns, asked through `ModelCalls`."""
 
-    def __init__(self, *turns: list[ModelPart], schema: Any = SCHEMA) -> None:
+    def __init__(
+        self, *turns: list[ModelPart], schema: Any = SCHEMA, tokens: int | None = None
+    ) -> None:
         self.model = PlayedModel(*turns)
-        spec = RunSpec(run_id="r", model="m", history=HISTORY, response_schema=schema)
+        spec = RunSpec(
+            run_id="r",
+            model="m",
+            history=HISTORY,
+            response_schema=schema,
+            limits=RunLimits(max_total_tokens=tokens),
+        )
         self.calls = ModelCalls(RunPlan(interaction_id="r", spec=spec), OneModel(self.model))
         self._schema = schema
 
@@ -188,3 +201,78 @@ async def test_a_model_that_never_calls_fails_the_run() -> None:
     asked = Asked(says("no"), says("no"), says("no"), schema=None)
     with pytest.raises(ToolChoiceIgnored, match="tool_choice is 'any'"):
         await asked.parts(tools=TOOLS, tool_choice=ToolChoice(mode="any"))
+
+
+class Endless:
+    """A model that never stops; it can be asked how much of it was taken."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def resolve(self, name: str) -> tuple[Endless, str]:
+        return self, name
+
+    @property
+    def info(self) -> ModelInfo:
+        return ModelInfo("m", "endless/m", "endless")
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelPart]:
+        while True:
+            self.given += 1
+            await anyio.lowlevel.checkpoint()
+            yield TextPart(text="x" * 1000)
+
+
+def endless(tokens: int | None) -> tuple[Endless, ModelCalls]:
+    model = Endless()
+    limits = RunLimits(max_total_tokens=tokens)
+    spec = RunSpec(run_id="r", model="m", history=HISTORY, limits=limits)
+    return model, ModelCalls(RunPlan(interaction_id="r", spec=spec), model)
+
+
+async def taken(calls: ModelCalls) -> list[ModelPart]:
+    return [part async for part in calls.stream(ModelRequest(model="m", history=HISTORY))]
+
+
+@pytest.mark.parametrize(("budget", "calls"), [(10, 1), (11, 2), (20, 2), (None, 3)])
+async def test_a_budget_is_checked_before_each_call(budget: int | None, calls: int) -> None:
+    asked = Asked(*[says("hi")] * 3, schema=None, tokens=budget)
+    for _ in range(calls):
+        await asked.parts()
+    assert asked.calls.usage.total_tokens == 10 * calls
+    if budget is not None:
+        with pytest.raises(LimitExceeded, match=f"budget of {budget} tokens") as caught:
+            await asked.parts()
+        assert caught.value.code == "token_limit"
+    assert len(asked.model.requests) == calls, "the model was not asked any more"
+
+
+async def test_calls_at_once_go_beyond_the_budget_by_one_at_most() -> None:
+    asked = Asked(*[says("hi")] * 8, schema=None, tokens=10)
+    refused: list[str] = []
+
+    async def ask() -> None:
+        try:
+            await asked.parts()
+        except LimitExceeded as limit:
+            refused.append(limit.code)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(8):
+            tasks.start_soon(ask)
+    assert len(asked.model.requests) == 1 and len(refused) == 7
+
+
+async def test_an_answer_without_an_end_ends_with_the_budget_and_is_counted() -> None:
+    model, calls = endless(1000)
+    with anyio.fail_after(30), pytest.raises(LimitExceeded, match="budget of 1000 tokens"):
+        await taken(calls)
+    assert model.given < 20
+    assert calls.usage.total_tokens >= 1000
+
+
+async def test_an_answer_without_an_end_ends_without_a_budget_too() -> None:
+    model, calls = endless(None)
+    with anyio.fail_after(30), pytest.raises(ModelFault, match="longer than"):
+        await taken(calls)
+    assert model.given == MAX_ANSWER_CHARS // 1000 + 1

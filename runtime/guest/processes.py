@@ -9,8 +9,9 @@ from anyio.abc import TaskGroup
 
 from runtime.errors import SandlotError, ToolFault
 from runtime.guest.channel import Channel
+from runtime.guest.network import PROXY
 from runtime.guest.nursery import NurseryClient
-from runtime.guest.roles import HANDS, Role
+from runtime.guest.roles import BROWSER, HANDS, Role
 
 CLOSE_SECONDS = 2.0
 _FOR_BROWSER = frozenset({"read_page_file", "write_page_file", "append_page_file"})
@@ -23,6 +24,7 @@ class Processes:
     def __init__(self, nursery: NurseryClient) -> None:
         self._nursery = nursery
         self._variables: dict[str, str] | None = None
+        self._proxy: str | None = None
         self._channels: dict[Role, Channel] = {}
         self._lock = anyio.Lock()
 
@@ -43,6 +45,13 @@ class Processes:
             if channel is None or channel.is_closed:
                 channel = await self._spawn(role)
             return channel
+
+    async def open_network(self) -> None:
+        """Start the relay; the browser uses it when it is started next. Raises `SandboxFault`."""
+        self._nursery.serve_relay()
+        self._proxy = PROXY
+        if self.is_alive(BROWSER):
+            await self.abandon(BROWSER)
 
     async def configure(self, variables: dict[str, str]) -> None:
         """Give the hands their environment variables, now and after every restart."""
@@ -69,6 +78,8 @@ class Processes:
         self._tasks.start_soon(channel.run)
         if role is HANDS and self._variables is not None:
             await channel.operate("configure", {"variables": self._variables})
+        if role is BROWSER:
+            await channel.operate("configure", {"proxy": self._proxy})
         return channel
 
     async def _asked(self, name: str, arguments: dict[str, Any]) -> Any:

@@ -28,7 +28,9 @@ class Role:
 SUPERVISOR = Role("supervisor", 900, 500)
 HANDS = Role("hands", 1000, 800)
 BROWSER = Role("browser", 1001, 900)
-ROLES = {role.name: role for role in (SUPERVISOR, HANDS, BROWSER)}
+RELAY = Role("relay", 901, 700)
+"""The way to the egress proxy, whose socket nobody else may use."""
+ROLES = {role.name: role for role in (SUPERVISOR, HANDS, BROWSER, RELAY)}
 
 
 def become(role: Role) -> None:

@@ -7,11 +7,13 @@ import uuid
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 from anyio.abc import SocketAttribute, TaskGroup, UNIXSocketStream
 
 from runtime.errors import SandlotError
 from runtime.guest.channel import Handed
 from runtime.guest.link import Link
+from runtime.guest.network import merged, publish
 from runtime.guest.nursery import NurseryClient
 from runtime.guest.processes import Processes
 from runtime.guest.remote import Relay, RemoteModel
@@ -92,6 +94,7 @@ class Supervisor:
         self._link = Link(socket_path, uuid.uuid4().hex)
         self._processes = Processes(NurseryClient(control))
         self._run: ActiveRun | None = None
+        self._has_network = False
 
     async def serve(self) -> None:
         """Serve the controller."""
@@ -185,10 +188,14 @@ class Supervisor:
         except SandlotError:
             return Surroundings()
         skills = [FoundSkill(**skill) for skill in found["skills"]]
-        return Surroundings(has_network=False, skills=skills, memory=found["memory"])
+        return Surroundings(has_network=self._has_network, skills=skills, memory=found["memory"])
 
     async def _bind(self, message: Bind) -> None:
-        await self._processes.configure(dict(message.variables))
+        if message.network is not None:
+            await anyio.to_thread.run_sync(publish, message.network.certificates)
+            await self._processes.open_network()
+        self._has_network = message.network is not None
+        await self._processes.configure(merged(message.variables, message.network))
         await self._link.send(Bound())
 
     # Requests and streams

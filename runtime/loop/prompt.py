@@ -14,6 +14,11 @@ You work in a Linux sandbox of your own. /workspace is your working directory: e
 kept for later turns and can be downloaded by the user; the rest of the file system is read-only
 except /tmp. You are not root."""
 
+_NETWORK = """\
+The sandbox reaches the internet by HTTP and HTTPS only, through a proxy that programs find in their
+environment variables: pip, npm, git, curl and the browser need no settings (aiohttp needs
+trust_env=True). What pip and npm install stays. Other protocols do not work: no DNS, ping, SSH or raw
+sockets. A host may be refused; the answer then says why (403), and trying again does not help."""
 _NO_NETWORK = "The sandbox has no network access: nothing outside it can be reached."
 
 
@@ -46,7 +51,7 @@ def compose(instruction: str | None, surroundings: Surroundings | None) -> str |
 
 
 def _describe(surroundings: Surroundings) -> list[str]:
-    parts = [_SANDBOX if surroundings.has_network else f"{_SANDBOX}\n{_NO_NETWORK}"]
+    parts = [f"{_SANDBOX}\n{_NETWORK if surroundings.has_network else _NO_NETWORK}"]
     if surroundings.skills:
         rows = [
             f"- {skill.name}: {skill.description} ({skill.path})" for skill in surroundings.skills

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 
 from runtime.guest.browser.config import BrowserConfig
-from runtime.guest.browser.tools import build_browser_tools
+from runtime.guest.browser.tools import BrowserTools, build_browser_tools
 from runtime.guest.channel import Ends
 from runtime.guest.confinement import can_have_namespaces
 from runtime.guest.page_files import WorkspaceLine
@@ -23,23 +23,30 @@ async def serve_browser(ends: Ends) -> None:
     operations: dict[str, Operation] = {}
     service = Service(Offer(tools, operations))
     line = WorkspaceLine(service)
-    config = BrowserConfig(
-        directory=Path(mkdtemp(prefix="browser-")),
-        read_workspace_file=line.read,
-        write_workspace_file=line.write,
-        save_download=line.save,
-        executable=os.environ.get("SANDLOT_CHROMIUM", "/usr/bin/chromium"),
-        sandbox=os.geteuid() != 0 and can_have_namespaces(),
-    )
-    browser = build_browser_tools(config)
+    directory = Path(mkdtemp(prefix="browser-"))
+    browsers: list[BrowserTools] = []
+
+    async def configure(arguments: dict[str, Any]) -> Any:
+        """`{proxy}`: begin to offer the tools; asked once, before any of them is used."""
+        config = BrowserConfig(
+            directory=directory,
+            read_workspace_file=line.read,
+            write_workspace_file=line.write,
+            save_download=line.save,
+            executable=os.environ.get("SANDLOT_CHROMIUM", "/usr/bin/chromium"),
+            sandbox=os.geteuid() != 0 and can_have_namespaces(),
+            proxy_server=arguments["proxy"],
+        )
+        browsers.append(build_browser_tools(config))
+        tools.update(browsers[-1].tools)
 
     async def close(arguments: dict[str, Any]) -> Any:
-        await browser.close()
+        for browser in browsers:
+            await browser.close()
 
-    tools.update(browser.tools)
-    operations["close"] = close
+    operations.update(configure=configure, close=close)
     try:
         await service.serve(ends)
     finally:
         with anyio.CancelScope(shield=True):
-            await browser.close()
+            await close({})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,8 +21,11 @@ from runtime.store.files import Files
 from runtime.store.idempotency import Idempotency
 from runtime.store.interactions import Interactions
 from runtime.store.journal import Journal
+from runtime.store.keys import Keys
 from runtime.store.migration import upgrade
+from runtime.store.projects import Projects
 from runtime.store.sessions import Sessions
+from runtime.store.vault import Vault
 
 DATABASE = "sandlot.db"
 
@@ -30,8 +33,9 @@ DATABASE = "sandlot.db"
 class Store:
     """Everything that outlives the controller, one small class per table."""
 
-    def __init__(self, database: Database, ballast: Ballast) -> None:
+    def __init__(self, database: Database, ballast: Ballast, vault: Vault) -> None:
         self._database = database
+        self.vault = vault
         self._ballast = ballast
         self.interactions = Interactions(database)
         self.events = Events(database)
@@ -40,12 +44,16 @@ class Store:
         self.files = Files(database)
         self.idempotency = Idempotency(database)
         self.sessions = Sessions(database)
+        self.projects = Projects(database)
+        self.keys = Keys(database)
         self.journal = Journal(database, ballast)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, state_dir: Path) -> AsyncGenerator[Store]:
+    async def open(cls, state_dir: Path, keys: Sequence[str] = ()) -> AsyncGenerator[Store]:
         """The database in `state_dir`, migrated, for this process alone.
+
+        `keys` are those that secrets are sealed with; without any the folder has one of its own.
 
         Raises `Conflict` when another controller has it or when it is of a newer version,
         `Internal` when it is damaged, `StorageFull` and `StorageUnavailable`.
@@ -58,7 +66,7 @@ class Store:
             database = Database(writer, sqlite.readers(path))
             try:
                 await anyio.to_thread.run_sync(_prepare, writer, unclean)
-                yield cls(database, ballast)
+                yield cls(database, ballast, Vault.open(state_dir, keys))
             finally:
                 await database.close()
 

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 
 import anyio
+import anyio.to_thread
 import structlog
 
 from runtime.egress.channel import Channel
@@ -30,6 +31,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 async def serve(orders: socket.socket, events: socket.socket, uid: int | None) -> None:
     """Serve until the controller closes its ends."""
+    await rehearse()
     renounce(uid)
     first = await Channel.of(orders, MAX_ORDER_BYTES)
     second = await Channel.of(events, MAX_ORDER_BYTES)
@@ -41,14 +43,19 @@ async def serve(orders: socket.socket, events: socket.socket, uid: int | None) -
             await second.aclose()
 
 
+async def rehearse() -> None:
+    """Do once what loads modules when it is first done: they may not be readable afterwards."""
+    for codec in ("ascii", "idna", "latin-1"):
+        codecs.lookup(codec)
+    await anyio.to_thread.run_sync(os.getpid)
+    await anyio.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM)
+
+
 def renounce(uid: int | None) -> None:
     """Take a user id of its own, and leave no memory behind when it breaks down."""
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Loaded now: Python's own files may not be readable afterwards.
-    for codec in ("ascii", "idna", "latin-1"):
-        codecs.lookup(codec)
     if uid is not None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)

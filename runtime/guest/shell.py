@@ -72,7 +72,7 @@ class Shell:
 
     async def __aenter__(self) -> Shell:
         self._ours, self._theirs = os.openpty()
-        tty.setraw(self._theirs)
+        tty.setraw(self._theirs, termios.TCSANOW)  # the only one that every kernel has
         termios.tcsetwinsize(self._theirs, (_ROWS, _COLUMNS))
         os.set_blocking(self._ours, False)
         self._tasks = await anyio.create_task_group().__aenter__()

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.sandboxes.port import SandboxSpec
-from runtime.sandboxes.seccomp_plan import with_browser_sandbox
+from runtime.sandboxes.runtimes import is_gvisor
+from runtime.sandboxes.seccomp_plan import for_gvisor, with_browser_sandbox
 from runtime.schema.protocol import SOCKET_DIRECTORY
+from runtime.schema.settings import SandboxSettings
 
 LABEL = "dev.sandlot"
 ENTRYPOINT = ["/opt/sandlot/bin/python", "-I", "-m", "runtime.guest"]
@@ -18,6 +20,7 @@ SHARED_MEMORY_BYTES = 256 * 1024**2
 _TMP_SHARE, _SHARED_MEMORY_SHARE = 4, 8
 """Of a sandbox's memory, which both are charged to: filling them must not starve the guest."""
 OPEN_FILES = 4096
+_GVISOR_THREADS, _GVISOR_THREADS_EACH = 256, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ def container_config(
     """The body of Docker's create call (API 1.41); `seccomp` is the profile for all processes."""
     if spec.settings.browser_sandbox:
         seccomp = with_browser_sandbox(seccomp)
+    if is_gvisor(spec.settings.runtime):
+        seccomp = for_gvisor(seccomp)
     return {
         "Image": spec.image,
         "User": "0:0",
@@ -98,14 +103,14 @@ def _host_config(spec: SandboxSpec, workspace: WorkspaceMount, seccomp: str) -> 
         "CgroupnsMode": "private",
         "ShmSize": shared,
         "Init": False,
-        "PidsLimit": limits.pids,
+        "PidsLimit": _host_threads(limits),
         "Memory": limits.memory_bytes,
         "MemorySwap": limits.memory_bytes,
         "OomKillDisable": False,
         "OomScoreAdj": 500,
         "NanoCpus": int(limits.cpus * 1e9),
         "CpuShares": 512,
-        "Ulimits": _ulimits(limits.file_size_bytes),
+        "Ulimits": _ulimits(limits),
         "LogConfig": {"Type": "local", "Config": {"max-size": "5m", "max-file": "2"}},
         "RestartPolicy": {"Name": "no"},
         "AutoRemove": False,
@@ -131,14 +136,24 @@ def _mounts(spec: SandboxSpec, workspace: WorkspaceMount) -> list[dict[str, Any]
     return [sockets, files]
 
 
-def _ulimits(file_size_bytes: int) -> list[dict[str, Any]]:
+def _host_threads(settings: SandboxSettings) -> int:
+    """How many threads of the host: those of gVisor's kernel are more than those that it runs."""
+    if not is_gvisor(settings.runtime):
+        return settings.pids
+    return settings.pids * _GVISOR_THREADS_EACH + _GVISOR_THREADS
+
+
+def _ulimits(settings: SandboxSettings) -> list[dict[str, Any]]:
     limits = {
         "nofile": OPEN_FILES,
         "core": 0,
         "memlock": 65536,
-        "fsize": file_size_bytes,
+        "fsize": settings.file_size_bytes,
         "msgqueue": 0,
     }
+    if is_gvisor(settings.runtime):
+        # Only there are a user's processes counted for each sandbox, not for the whole host.
+        limits["nproc"] = settings.pids
     return [{"Name": name, "Soft": value, "Hard": value} for name, value in limits.items()]
 
 

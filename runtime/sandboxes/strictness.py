@@ -6,12 +6,8 @@ from collections.abc import Iterator
 
 from runtime.sandboxes.docker_connection import DockerFacts
 from runtime.sandboxes.floors import mend_of, open_holes
+from runtime.sandboxes.runtimes import is_strong
 from runtime.schema.settings import SandboxSettings
-
-
-def is_strong(runtime: str) -> bool:
-    """Whether a runtime puts a kernel of its own between a sandbox and the host's."""
-    return "runsc" in runtime or "kata" in runtime
 
 
 def weaknesses(settings: SandboxSettings, docker: DockerFacts) -> list[str]:

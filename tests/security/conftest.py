@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Generator
 from pathlib import Path
@@ -13,13 +14,18 @@ import httpx2
 import pytest
 
 from runtime.sandboxes.image import ensure_image
+from runtime.sandboxes.runtimes import is_gvisor
 from tests.security import host
 from tests.security.probes import ATTEMPTS
 from tests.support.sandlot import RunningController, fence, results, running_controller
 
+RUNTIME = os.environ.get("SANDLOT_TEST_RUNTIME", "runc")
+"""What the sandboxes run on; the controls always run where little holds them."""
+IS_GVISOR = is_gvisor(RUNTIME)
 CONFIG = """
 sandbox:
   image: {image}
+  runtime: {runtime}
   memory: 512MiB
   workspace: 64MiB
   file_size: 32MiB
@@ -30,13 +36,13 @@ sandbox:
 
 @pytest.fixture(scope="session")
 def image() -> str:
-    return ensure_image(lambda _: None)
+    return os.environ.get("SANDLOT_TEST_IMAGE") or ensure_image(lambda _: None)
 
 
 @pytest.fixture(scope="session")
 def sandlot(image: str, tmp_path_factory: pytest.TempPathFactory) -> Generator[RunningController]:
     state_dir: Path = tmp_path_factory.mktemp("secure")
-    with running_controller(state_dir, CONFIG.format(image=image)) as controller:
+    with running_controller(state_dir, CONFIG.format(image=image, runtime=RUNTIME)) as controller:
         yield controller
     host.check_nothing_left(controller)
 

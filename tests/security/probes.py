@@ -66,8 +66,9 @@ def of_others(what):
 
 CLONE_NEWUSER = 0x10000000
 found = {
-    "status": {key: status[key] for key in (
-        "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")},
+    "status": {key: status.get(key) for key in (
+        "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "Seccomp")},
+    "no_new_privileges": libc.prctl(39, 0, 0, 0, 0),
     "uid": os.getuid(),
     "engine_sockets": [path for path in (
         "/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock",
@@ -115,7 +116,7 @@ found = {
     "gateway": attempt(lambda: socket.socket(socket.AF_UNIX).connect("/run/sandlot/gateway.sock")),
     "write_guest": attempt(lambda: open("/opt/sandlot/lib/probe", "w").close()),
     "replace_socket": attempt(lambda: os.unlink("/run/sandlot/gateway.sock")),
-    "interfaces": sorted(os.listdir("/sys/class/net")),
+    "interfaces": sorted(name for _, name in socket.if_nameindex()),
     "routes": len(open("/proc/net/route").read().splitlines()) - 1,
     "connected": {host: attempt(lambda: socket.create_connection((host, port), 2).close())
         for host, port in {"1.1.1.1": 53, "172.17.0.1": 2375, "10.0.0.1": 80,

@@ -210,3 +210,18 @@ def test_any_difference_is_found(spoil: Callable[[dict[str, Any]], None]) -> Non
     report = as_docker_reports()
     spoil(report)
     assert mismatches(CONFIG, report)
+
+
+def test_gvisor_counts_processes_itself_and_gets_threads_of_the_host_for_its_kernel() -> None:
+    settings = SPEC.settings.model_copy(update={"runtime": "runsc"})
+    spec = SandboxSpec("sbx_1", "env_1", SPEC.image, SPEC.socket_directory, settings)
+    config = container_config(spec, WORKSPACE, "install", PROFILE)
+    limits = {one["Name"]: (one["Soft"], one["Hard"]) for one in config["HostConfig"]["Ulimits"]}
+    assert limits["nproc"] == (100, 100)
+    assert config["HostConfig"]["PidsLimit"] > 3 * 100
+    names = {name for rule in profile_of(config) for name in rule["names"]}
+    assert "pselect" in names
+    same = {key for key in config["HostConfig"] if key not in ("Ulimits", "PidsLimit", "Runtime")}
+    same.remove("SecurityOpt")
+    for key in same:
+        assert config["HostConfig"][key] == CONFIG["HostConfig"][key], key

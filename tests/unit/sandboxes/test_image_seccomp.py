@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from runtime.sandboxes.seccomp_plan import for_gvisor
+
 PROFILE: dict[str, Any] = json.loads(
     (Path(__file__).parents[3] / "sandbox-image/seccomp.json").read_text("utf-8")
 )
@@ -81,3 +83,12 @@ def test_sockets_are_local_or_of_the_internet() -> None:
     ]
     unix, netlink_route = [(0, 1, 0, equal)], [(0, 16, 0, equal), (2, 0, 0, equal)]
     assert rules == [unix, *internet, netlink_route]
+
+
+def test_gvisor_answers_clone3_itself_and_knows_pselect_by_its_name() -> None:
+    read = json.loads(for_gvisor(json.dumps(PROFILE)))
+    rules = {name: rule for rule in read["syscalls"] for name in rule["names"]}
+    assert rules["clone3"]["action"] == rules["pselect"]["action"] == "SCMP_ACT_ALLOW"
+    assert [rule for rule in read["syscalls"] if "clone3" in rule["names"]] == [rules["clone3"]]
+    others = [rule for rule in RULES if rule["names"] != ["clone3"]]
+    assert read["syscalls"][: len(others)] == others and read["defaultAction"] == "SCMP_ACT_ERRNO"

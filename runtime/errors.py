@@ -10,6 +10,7 @@ SandlotError
 ├── NotFound                  404 not_found
 ├── Conflict                  409 aborted
 ├── ResourceExhausted         429 resource_exhausted
+│   └── QuotaExceeded         429 resource_exhausted     (of the caller's project)
 ├── LimitExceeded             (a run's own limit: step, time or token)
 ├── Cancelled                 (asked for by the caller)
 ├── ToolFault                 (goes back to the model as a result)
@@ -45,6 +46,8 @@ class SandlotError(Exception):
     code = "internal"
     http_status = 500
     retryable = False
+    retry_seconds = 2
+    """After how long a retry may help, where one can."""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or (self.__doc__ or self.code).strip())
@@ -116,6 +119,14 @@ class ResourceExhausted(SandlotError):
     code = "resource_exhausted"
     http_status = 429
     retryable = True
+
+
+class QuotaExceeded(ResourceExhausted):
+    """The project has as much as it may have."""
+
+    def __init__(self, message: str | None = None, retry_seconds: int = 2) -> None:
+        super().__init__(message)
+        self.retry_seconds = retry_seconds
 
 
 class LimitExceeded(SandlotError):

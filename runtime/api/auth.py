@@ -15,7 +15,7 @@ from runtime.errors import Unauthenticated
 from runtime.schema.callers import OPERATOR, Caller
 
 _CALLER = "sandlot.caller"
-_MESSAGE = (
+REFUSAL = (
     "The API key is missing or not valid. Send it as 'x-goog-api-key: KEY' or "
     "'Authorization: Bearer KEY'."
 )
@@ -43,7 +43,7 @@ async def authenticate(connection: HTTPConnection) -> Caller:
         if found is not None:
             connection.scope[_CALLER] = found
             return found
-    raise Unauthenticated(_MESSAGE)
+    raise Unauthenticated(REFUSAL)
 
 
 def caller_of(connection: HTTPConnection) -> Caller:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from fastapi import Request, Response
 
-from runtime.api.auth import presented_keys
+from runtime.api.auth import REFUSAL, caller_of
 from runtime.api.services import Services
 from runtime.api.waiting import while_connected
 from runtime.controller.interactions import Accepted, request_hash
+from runtime.controller.presence import Stay
 from runtime.controller.sessions import SessionCall
-from runtime.errors import Cancelled, NotFound
+from runtime.errors import Cancelled, NotFound, Unauthenticated
+from runtime.schema.callers import Caller
 from runtime.schema.events import SETTLED
 
 CLIENT_CLOSED_REQUEST = 499
@@ -28,6 +31,20 @@ class Begun:
 
     accepted: Accepted
     fingerprint: str | None
+
+
+@contextmanager
+def staying(services: Services, caller: Caller) -> Generator[Stay]:
+    """Around a call that may last. A stream that it answers with leaves by itself, at its end.
+
+    Raises `QuotaExceeded` before anything has begun.
+    """
+    stay = services.presence.enter(caller)
+    try:
+        yield stay
+    finally:
+        if not stay.is_handed_on:
+            stay.leave()
 
 
 async def begin(
@@ -44,11 +61,12 @@ async def begin(
     `sent` is the body as it arrived, and has been read. Raises as `InteractionService.create`, and
     `Cancelled` when the caller went away meanwhile.
     """
-    create = partial(services.interactions.create, body, key=key, session=session)
+    project_id = caller_of(request).project_id
+    create = partial(services.interactions.create, project_id, body, key=key, session=session)
     if key is not None:
         return Begun(await create(), None)
     fingerprint = _fingerprint(request, sent)
-    owed = await _owed(services, fingerprint)
+    owed = await _owed(services, project_id, fingerprint)
     if owed is not None:
         return Begun(owed, fingerprint)
     with services.abandoned.calling(fingerprint, request.is_disconnected) as call:
@@ -62,14 +80,22 @@ async def begin(
     return Begun(accepted, fingerprint)
 
 
-async def wait_for(request: Request, services: Services, begun: Begun) -> Response | None:
-    """Wait as long as somebody listens; an answer only when nobody does any more."""
+async def wait_for(
+    request: Request, services: Services, begun: Begun, stay: Stay
+) -> Response | None:
+    """Wait as long as somebody listens; an answer only when nobody does any more.
+
+    Raises `Unauthenticated` when the key of the call was revoked meanwhile.
+    """
     accepted = begun.accepted
     if accepted.background:
         return None
-    wait = partial(services.interactions.wait, accepted.id, accepted.deadline_seconds)
+    wait = partial(services.interactions.wait, accepted, accepted.deadline_seconds)
     with _waiting(services, begun.fingerprint):
-        ending = await while_connected(request, wait)
+        ending = await while_connected(request, wait, stay)
+        if ending == "revoked":
+            await services.interactions.release(accepted)
+            raise Unauthenticated(REFUSAL)
         if ending != "gone":
             return None
         await _leave(services, begun.fingerprint, accepted)
@@ -92,7 +118,9 @@ async def _leave(services: Services, fingerprint: str | None, accepted: Accepted
 
 async def view_of(services: Services, accepted: Accepted) -> Json:
     """The interaction with the model's own steps."""
-    return await services.interactions.view(accepted.id, with_input_steps=False)
+    return await services.interactions.view(
+        accepted.project_id, accepted.id, with_input_steps=False
+    )
 
 
 async def answered(services: Services, accepted: Accepted, status: str) -> None:
@@ -101,18 +129,18 @@ async def answered(services: Services, accepted: Accepted, status: str) -> None:
         await services.interactions.release(accepted)
 
 
-async def _owed(services: Services, fingerprint: str) -> Accepted | None:
+async def _owed(services: Services, project_id: str, fingerprint: str) -> Accepted | None:
     interaction_id = await services.abandoned.take(fingerprint)
     if interaction_id is None:
         return None
     try:
-        return await services.interactions.known(interaction_id)
+        return await services.interactions.known(project_id, interaction_id)
     except NotFound:
         return None
 
 
 def _fingerprint(request: Request, body: Any) -> str:
     """The same for a call and for its repetition by the same SDK with the same key."""
-    agent = request.headers.get("user-agent", "")
-    parts = [*presented_keys(request), agent, request.url.path, request_hash(body)]
+    caller, agent = caller_of(request), request.headers.get("user-agent", "")
+    parts = [caller.project_id, caller.key_id, agent, request.url.path, request_hash(body)]
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
 from runtime import clock
+from runtime.api.auth import CallerDep
 from runtime.api.faults import documented
 from runtime.api.file_paths import FILES
 from runtime.api.inert import INERT_HEADERS, inert_type, served
@@ -92,13 +93,14 @@ _FILES: dict[str, Any] = {
     responses={200: {"model": resources.EnvironmentPage}, **documented(400)},
 )
 async def list_environments(
+    caller: CallerDep,
     services: EnvironmentsDep,
     page_size: Annotated[int, Query(ge=0, le=MAX_PAGE)] = DEFAULT_PAGE,
     page_token: str | None = None,
 ) -> Response:
     """Environments, newest first."""
     size = page_size or DEFAULT_PAGE
-    rows = await services.environments.page(size + 1, page_token)
+    rows = await services.environments.page(caller.project_id, size + 1, page_token)
     shown = [environment_view(row, services.environments.network(row)) for row in rows[:size]]
     listed: dict[str, Any] = {"environments": shown}
     if len(rows) > size:
@@ -111,9 +113,11 @@ async def list_environments(
     response_class=JSONResponse,
     responses={200: {"model": resources.Environment}, **documented(404)},
 )
-async def get_environment(environment_id: str, services: EnvironmentsDep) -> Response:
+async def get_environment(
+    environment_id: str, caller: CallerDep, services: EnvironmentsDep
+) -> Response:
     """One environment."""
-    record = await services.environments.get(environment_id)
+    record = await services.environments.get(caller.project_id, environment_id)
     return JSONResponse(environment_view(record, services.environments.network(record)))
 
 
@@ -124,6 +128,7 @@ async def get_environment(environment_id: str, services: EnvironmentsDep) -> Res
 )
 async def list_network_events(
     environment_id: str,
+    caller: CallerDep,
     services: EnvironmentsDep,
     page_size: Annotated[int, Query(ge=0, le=MAX_PAGE)] = DEFAULT_PAGE,
     page_token: Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$")] = None,
@@ -131,7 +136,9 @@ async def list_network_events(
     """What became of what the environment asked the network for, newest first."""
     size = page_size or DEFAULT_PAGE
     before = int(page_token) if page_token is not None else None
-    rows = await services.environments.network_events(environment_id, size + 1, before)
+    rows = await services.environments.network_events(
+        caller.project_id, environment_id, size + 1, before
+    )
     listed: dict[str, Any] = {"network_events": [row.body for row in rows[:size]]}
     if len(rows) > size:
         listed["next_page_token"] = str(rows[size - 1].id)
@@ -143,9 +150,12 @@ async def list_network_events(
     response_class=StreamingResponse,
     responses=documented(404, 503),
 )
-async def download_environment(environment_id: str, services: EnvironmentsDep) -> Response:
+async def download_environment(
+    environment_id: str, caller: CallerDep, services: EnvironmentsDep
+) -> Response:
     """All files of an environment as a tar; an older address than the files' own."""
-    return await _download(services.environments, environment_id, "", recursive=True)
+    workspace = Workspace(services.environments, caller.project_id, environment_id)
+    return await _download(workspace, "", recursive=True)
 
 
 @router.delete(
@@ -153,9 +163,11 @@ async def download_environment(environment_id: str, services: EnvironmentsDep) -
     response_class=JSONResponse,
     responses={200: {"model": resources.Empty}, **documented(404)},
 )
-async def delete_environment(environment_id: str, services: EnvironmentsDep) -> Response:
+async def delete_environment(
+    environment_id: str, caller: CallerDep, services: EnvironmentsDep
+) -> Response:
     """Delete an environment and its files; interactions that used it stay."""
-    await services.environments.delete(environment_id)
+    await services.environments.delete(caller.project_id, environment_id)
     return JSONResponse({})
 
 
@@ -165,10 +177,14 @@ async def delete_environment(environment_id: str, services: EnvironmentsDep) -> 
     responses={200: _FILES, **documented(400, 404)},
 )
 async def list_root_files(
-    environment_id: str, services: EnvironmentsDep, query: Annotated[FileQuery, Query()]
+    environment_id: str,
+    caller: CallerDep,
+    services: EnvironmentsDep,
+    query: Annotated[FileQuery, Query()],
 ) -> Response:
     """The entries of the root folder; with `alt=media` a tar of them."""
-    return await _files(services.environments, environment_id, "", query)
+    workspace = Workspace(services.environments, caller.project_id, environment_id)
+    return await _files(workspace, "", query)
 
 
 @router.get(
@@ -179,35 +195,48 @@ async def list_root_files(
 async def list_or_download_files(
     environment_id: str,
     path: str,
+    caller: CallerDep,
     services: EnvironmentsDep,
     query: Annotated[FileQuery, Query()],
 ) -> Response:
     """A file's entry or a folder's entries; with `alt=media` the bytes, of a folder as tar."""
-    return await _files(services.environments, environment_id, path, query)
+    workspace = Workspace(services.environments, caller.project_id, environment_id)
+    return await _files(workspace, path, query)
 
 
-async def _files(
-    environments: EnvironmentService, environment_id: str, path: str, query: FileQuery
-) -> Response:
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The files of one environment of the caller's project."""
+
+    environments: EnvironmentService
+    project_id: str
+    environment_id: str
+
+    async def listed(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """What the guest lists. Raises `NotFound`."""
+        return await self.environments.list_files(self.project_id, self.environment_id, arguments)
+
+
+async def _files(workspace: Workspace, path: str, query: FileQuery) -> Response:
     path = path.strip("/") if path not in ("", ".", "/") else ""
     if query.alt != "media":
         arguments = query.model_dump(exclude={"alt"}, exclude_none=True)
-        listed = await environments.list_files(environment_id, {"path": path, **arguments})
-        return JSONResponse(listed)
-    return await _download(environments, environment_id, path, query.recursive)
+        return JSONResponse(await workspace.listed({"path": path, **arguments}))
+    return await _download(workspace, path, query.recursive)
 
 
-async def _download(
-    environments: EnvironmentService, environment_id: str, path: str, recursive: bool
-) -> Response:
-    found = await environments.list_files(environment_id, {"path": path, "stat": True})
+async def _download(workspace: Workspace, path: str, recursive: bool) -> Response:
+    found = await workspace.listed({"path": path, "stat": True})
     is_folder = found["type"] == "directory"
     operation = "read_tar" if is_folder else "read_file"
     arguments: dict[str, Any] = {"path": path}
     if is_folder:
         arguments["recursive"] = recursive
     stack = AsyncExitStack()
-    download = environments.download(environment_id, operation, arguments)
+    environment_id = workspace.environment_id
+    download = workspace.environments.download(
+        workspace.project_id, environment_id, operation, arguments
+    )
     info, chunks = await stack.enter_async_context(download)
     name = (path.rsplit("/", 1)[-1] or environment_id) + (".tar" if is_folder else "")
     headers = dict(served(name))

@@ -34,13 +34,12 @@ _CODES = {
     499: "cancelled",
 }
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_RETRY_SECONDS = "2"
 
 
 _MEANINGS = {
     400: "The request is not valid; the message names what is wrong.",
     401: "The API key is missing or not valid.",
-    403: "The controller does not answer to this host name or origin.",
+    403: "The key may not do this, or the controller does not answer to this host or origin.",
     404: "There is no such thing.",
     409: "It exists already, or is in a state that does not allow this.",
     413: "The body is too large.",
@@ -93,7 +92,7 @@ def fault_response(error: SandlotError) -> JSONResponse:
     if error.http_status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if error.retryable:
-        headers["Retry-After"] = _RETRY_SECONDS
+        headers["Retry-After"] = str(error.retry_seconds)
     message = error.message.encode("utf-8", "replace").decode()
     return envelope(error.http_status, error.code, message, headers)
 

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.requests import ClientDisconnect, HTTPConnection
 
+from runtime.api.auth import CallerDep
 from runtime.api.bodies import IDLE_SECONDS, read_optional_json
 from runtime.api.faults import documented, fault_response
 from runtime.api.inert import inert_type, served
@@ -20,6 +21,7 @@ from runtime.controller.file_uploads import Announced, FileUploads
 from runtime.controller.files import FileService, file_view
 from runtime.errors import InvalidRequest, NotFound, SandlotError
 from runtime.schema import file_resources as resources
+from runtime.schema.callers import Caller
 from runtime.schema.resources import Empty
 
 MAX_PAGE = 1000
@@ -68,12 +70,14 @@ continuations = APIRouter(tags=["files"])
     responses={200: {"model": resources.FilePage}, **documented(400)},
 )
 async def list_files(
+    caller: CallerDep,
     services: FilesDep,
     page_size: Annotated[int, Query(ge=0, le=MAX_PAGE)] = DEFAULT_PAGE,
     page_token: str | None = None,
 ) -> Response:
     """Uploaded files, newest first."""
-    return JSONResponse(await services.files.page(page_size or DEFAULT_PAGE, page_token or None))
+    size, token = page_size or DEFAULT_PAGE, page_token or None
+    return JSONResponse(await services.files.page(caller.project_id, size, token))
 
 
 @router.get(
@@ -81,9 +85,9 @@ async def list_files(
     response_class=JSONResponse,
     responses={200: _BYTES, 206: _BYTES, **documented(400, 404, 416)},
 )
-async def download_file(file_id: str, services: FilesDep) -> Response:
+async def download_file(file_id: str, caller: CallerDep, services: FilesDep) -> Response:
     """The bytes of a file."""
-    record = await services.files.get(file_id)
+    record = await services.files.get(caller.project_id, file_id)
     path = anyio.Path(services.files.path(record))
     try:
         stat = await path.stat()
@@ -98,9 +102,11 @@ async def download_file(file_id: str, services: FilesDep) -> Response:
 
 
 @router.get("/files/{_address:path}/files/{file_id}:download", include_in_schema=False)
-async def download_named_by_uri(_address: str, file_id: str, services: FilesDep) -> Response:
+async def download_named_by_uri(
+    _address: str, file_id: str, caller: CallerDep, services: FilesDep
+) -> Response:
     """The bytes of a file whose whole URI stands for its name, as SDKs have it without TLS."""
-    return await download_file(file_id, services)
+    return await download_file(file_id, caller, services)
 
 
 @router.get(
@@ -112,11 +118,13 @@ async def download_named_by_uri(_address: str, file_id: str, services: FilesDep)
         **documented(400, 404, 416),
     },
 )
-async def get_file(file_id: str, services: FilesDep, alt: str | None = None) -> Response:
+async def get_file(
+    file_id: str, caller: CallerDep, services: FilesDep, alt: str | None = None
+) -> Response:
     """One file; with `alt=media` its bytes."""
     if alt == "media":
-        return await download_file(file_id, services)
-    return JSONResponse(file_view(await services.files.get(file_id)))
+        return await download_file(file_id, caller, services)
+    return JSONResponse(file_view(await services.files.get(caller.project_id, file_id)))
 
 
 @router.delete(
@@ -124,9 +132,9 @@ async def get_file(file_id: str, services: FilesDep, alt: str | None = None) -> 
     response_class=JSONResponse,
     responses={200: {"model": Empty}, **documented(404)},
 )
-async def delete_file(file_id: str, services: FilesDep) -> Response:
+async def delete_file(file_id: str, caller: CallerDep, services: FilesDep) -> Response:
     """Delete a file; interactions that used it stay, and later turns do without it."""
-    await services.files.delete(file_id)
+    await services.files.delete(caller.project_id, file_id)
     return JSONResponse({})
 
 
@@ -141,6 +149,7 @@ async def delete_file(file_id: str, services: FilesDep) -> Response:
 )
 async def start_upload(
     request: Request,
+    caller: CallerDep,
     services: FilesDep,
     x_goog_upload_protocol: Annotated[str, Header(json_schema_extra=_PROTOCOLS)] = "raw",
     x_goog_upload_header_content_length: Annotated[int | None, Header(ge=0)] = None,
@@ -156,16 +165,18 @@ async def start_upload(
     match x_goog_upload_protocol.lower():
         case "resumable":
             known |= _announced(await read_optional_json(request))
-            return await _start(request, services, Announced(**known))
+            return await _start(request, caller, services, Announced(**known))
         case "raw":
             known["mime_type"] = known["mime_type"] or request.headers.get("content-type")
-            return await _take_whole(request, services, Announced(**known))
+            return await _take_whole(request, caller, services, Announced(**known))
         case _:
             raise InvalidRequest("X-Goog-Upload-Protocol: use 'resumable' or 'raw'.")
 
 
-async def _start(request: Request, services: FileServices, announced: Announced) -> Response:
-    secret = await services.uploads.start(announced, _origin(request))
+async def _start(
+    request: Request, caller: Caller, services: FileServices, announced: Announced
+) -> Response:
+    secret = await services.uploads.start(caller, announced, _origin(request))
     url = f"{_origin(request)}/upload/v1beta/file-uploads/{secret}"
     headers = {
         "X-Goog-Upload-URL": url,
@@ -176,8 +187,10 @@ async def _start(request: Request, services: FileServices, announced: Announced)
     return JSONResponse({}, headers=headers)
 
 
-async def _take_whole(request: Request, services: FileServices, announced: Announced) -> Response:
-    secret = await services.uploads.start(announced, _origin(request))
+async def _take_whole(
+    request: Request, caller: Caller, services: FileServices, announced: Announced
+) -> Response:
+    secret = await services.uploads.start(caller, announced, _origin(request))
     try:
         record = await services.uploads.feed(secret, 0, _chunks(request), last=True)
     except BaseException:

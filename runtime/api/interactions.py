@@ -9,21 +9,25 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
 
+from runtime.api.auth import CallerDep, caller_of
 from runtime.api.bodies import read_json
 from runtime.api.compat import legacy
 from runtime.api.compat.answers import Call, read_call
 from runtime.api.compat.guide import is_before
 from runtime.api.compat.schemas import GuideAnswer, GuideInteraction
-from runtime.api.creation import answered, begin, view_of, wait_for
+from runtime.api.creation import answered, begin, staying, view_of, wait_for
 from runtime.api.faults import documented
 from runtime.api.look import LOOK_PARAMETERS, Look, read_look
 from runtime.api.schemas import EVENTS, json_body
 from runtime.api.services import Services, ServicesDep, services_of
 from runtime.api.stream import NATIVE, EventStream, stored_blocks
 from runtime.controller.interactions import MAX_KEY_CHARACTERS, Accepted
+from runtime.controller.presence import Stay
 from runtime.errors import InvalidRequest
 from runtime.schema import resources
+from runtime.schema.callers import Caller
 from runtime.schema.interactions import CreateInteraction
+from runtime.store import InteractionSummary
 
 router = APIRouter(tags=["interactions"])
 
@@ -47,11 +51,12 @@ _CREATED: dict[str, Any] = {
 @router.post(
     "/interactions",
     response_class=JSONResponse,
-    responses={200: _CREATED, **documented(400, 404, 413, 415, 507)},
+    responses={200: _CREATED, **documented(400, 404, 413, 415, 429, 507)},
     openapi_extra=json_body(CreateInteraction, GuideInteraction),
 )
 async def create_interaction(
     request: Request,
+    caller: CallerDep,
     services: ServicesDep,
     idempotency_key: Annotated[
         str | None, Header(min_length=1, max_length=MAX_KEY_CHARACTERS)
@@ -61,13 +66,14 @@ async def create_interaction(
     """Run an agent or a model: wait for the end, stream, or run in the background."""
     body = await read_json(request)
     call = read_call(body, api_revision)
-    begun = await begin(
-        request, services, body, call.body, key=idempotency_key, session=call.session
-    )
-    if isinstance(body, dict) and body.get("stream") is True:
-        return _stream(services, begun.accepted, call)
-    unheard = await wait_for(request, services, begun)
-    return unheard or await _answer(services, begun.accepted, call)
+    with staying(services, caller) as stay:
+        begun = await begin(
+            request, services, body, call.body, key=idempotency_key, session=call.session
+        )
+        if isinstance(body, dict) and body.get("stream") is True:
+            return _stream(services, begun.accepted, call, stay)
+        unheard = await wait_for(request, services, begun, stay)
+        return unheard or await _answer(services, begun.accepted, call)
 
 
 @router.get(
@@ -79,18 +85,19 @@ async def create_interaction(
 async def get_interaction(request: Request, interaction_id: str) -> Response:
     """An interaction as it is now; with `stream` its events from the start, or after an id."""
     # Asked for directly: what FastAPI does for a dependency costs more than the answer.
-    services = services_of(request)
+    services, caller = services_of(request), caller_of(request)
     look = read_look(request)
     if is_before(request.headers.get("api-revision")):
-        return await _get_old(services, interaction_id, look)
+        return await _get_old(services, caller, interaction_id, look)
     if not look.stream:
         body = await services.interactions.rendered(
-            interaction_id, include_input=look.include_input
+            caller.project_id, interaction_id, include_input=look.include_input
         )
         return Response(body, media_type="application/json")
-    after = await _resume_point(services, interaction_id, look.last_event_id)
-    blocks = stored_blocks(services.interactions.log.follow_stored(interaction_id, after))
-    return EventStream(blocks, services.draining)
+    with staying(services, caller) as stay:
+        found, after = await _resume_point(services, caller, interaction_id, look.last_event_id)
+        blocks = stored_blocks(services.interactions.stored_events(found, after))
+        return EventStream(blocks, services.draining, stay=stay)
 
 
 @router.post(
@@ -104,10 +111,12 @@ async def get_interaction(request: Request, interaction_id: str) -> Response:
     response_class=JSONResponse,
     responses={200: {"model": resources.Interaction}, **documented(404)},
 )
-async def cancel_interaction(interaction_id: str, services: ServicesDep) -> Response:
+async def cancel_interaction(
+    interaction_id: str, caller: CallerDep, services: ServicesDep
+) -> Response:
     """Stop a running interaction; one that has ended stays as it is."""
-    await services.interactions.cancel(interaction_id)
-    return JSONResponse(await services.interactions.view(interaction_id))
+    await services.interactions.cancel(caller.project_id, interaction_id)
+    return JSONResponse(await services.interactions.view(caller.project_id, interaction_id))
 
 
 @router.delete(
@@ -115,22 +124,27 @@ async def cancel_interaction(interaction_id: str, services: ServicesDep) -> Resp
     response_class=JSONResponse,
     responses={200: {"model": resources.Empty}, **documented(404)},
 )
-async def delete_interaction(interaction_id: str, services: ServicesDep) -> Response:
+async def delete_interaction(
+    interaction_id: str, caller: CallerDep, services: ServicesDep
+) -> Response:
     """Delete an interaction and its events; a running one is cancelled first."""
-    await services.interactions.delete(interaction_id)
+    await services.interactions.delete(caller.project_id, interaction_id)
     return JSONResponse({})
 
 
-async def _get_old(services: Services, interaction_id: str, look: Look) -> Response:
+async def _get_old(services: Services, caller: Caller, interaction_id: str, look: Look) -> Response:
     """The interaction for who reads `outputs`."""
     if not look.stream:
-        view = await services.interactions.view(interaction_id, include_input=look.include_input)
+        view = await services.interactions.view(
+            caller.project_id, interaction_id, include_input=look.include_input
+        )
         return JSONResponse(legacy.old_view(view), headers=legacy.HEADERS)
-    after = await _resume_point(services, interaction_id, look.last_event_id)
-    events = legacy.old_events(services.interactions.log.follow(interaction_id, after))
-    stream = EventStream(NATIVE.blocks(events), services.draining)
-    stream.headers.update(legacy.HEADERS)
-    return stream
+    with staying(services, caller) as stay:
+        found, after = await _resume_point(services, caller, interaction_id, look.last_event_id)
+        events = legacy.old_events(services.interactions.events(found, after))
+        stream = EventStream(NATIVE.blocks(events), services.draining, stay=stay)
+        stream.headers.update(legacy.HEADERS)
+        return stream
 
 
 async def _answer(services: Services, accepted: Accepted, call: Call) -> Response:
@@ -139,25 +153,27 @@ async def _answer(services: Services, accepted: Accepted, call: Call) -> Respons
     return JSONResponse(call.view(view), headers=call.headers)
 
 
-def _stream(services: Services, accepted: Accepted, call: Call) -> EventStream:
-    log = services.interactions.log
+def _stream(services: Services, accepted: Accepted, call: Call, stay: Stay) -> EventStream:
+    interactions = services.interactions
     if call.is_old:
-        blocks = NATIVE.blocks(call.events(log.follow(accepted.id)))
+        blocks = NATIVE.blocks(call.events(interactions.events(accepted)))
     else:
-        blocks = stored_blocks(log.follow_stored(accepted.id))
+        blocks = stored_blocks(interactions.stored_events(accepted))
     at_end = None if accepted.store else partial(services.interactions.release, accepted)
-    stream = EventStream(blocks, services.draining, at_end)
+    stream = EventStream(blocks, services.draining, at_end, stay=stay)
     stream.headers.update(call.headers)
     return stream
 
 
-async def _resume_point(services: Services, interaction_id: str, last: str | None) -> int:
-    """The number after which to go on; the last event is sent again to who has it already."""
-    summary = await services.interactions.summary(interaction_id)
+async def _resume_point(
+    services: Services, caller: Caller, interaction_id: str, last: str | None
+) -> tuple[InteractionSummary, int]:
+    """After which number to go on; the last event is sent again to who has it already."""
+    summary = await services.interactions.summary(caller.project_id, interaction_id)
     if not last:
-        return 0
+        return summary, 0
     if not _SEQ.fullmatch(last) or int(last) > summary.last_seq:
         raise InvalidRequest(f"last_event_id: '{last[:80]}' is not an event of this interaction.")
     after = int(last)
     is_whole = summary.settled_at is not None and after == summary.last_seq
-    return after - 1 if is_whole else after
+    return summary, after - 1 if is_whole else after

@@ -9,13 +9,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from runtime.api.auth import REFUSAL, CallerDep
 from runtime.api.bodies import read_optional_json
+from runtime.api.creation import staying
 from runtime.api.faults import documented
 from runtime.api.schemas import json_body
 from runtime.api.services import ServicesDep
 from runtime.api.waiting import while_connected
 from runtime.controller.operations import OperationQuery
-from runtime.errors import InvalidRequest
+from runtime.errors import InvalidRequest, Unauthenticated
 from runtime.schema import resources
 
 router = APIRouter(tags=["operations"])
@@ -34,6 +36,7 @@ _ONE: dict[int | str, dict[str, Any]] = {200: {"model": resources.Operation}}
     responses={200: {"model": resources.OperationPage}, **documented(400)},
 )
 async def list_operations(
+    caller: CallerDep,
     services: ServicesDep,
     page_size: Annotated[int, Query(ge=0, le=MAX_PAGE)] = DEFAULT_PAGE,
     page_token: str | None = None,
@@ -42,7 +45,7 @@ async def list_operations(
 ) -> Response:
     """Operations, newest first, without their responses."""
     query = OperationQuery(page_size or DEFAULT_PAGE, page_token or None, done, status or None)
-    return JSONResponse(await services.operations.page(query))
+    return JSONResponse(await services.operations.page(caller.project_id, query))
 
 
 @router.get(
@@ -50,29 +53,32 @@ async def list_operations(
     response_class=JSONResponse,
     responses={**_ONE, **documented(404)},
 )
-async def get_operation(interaction_id: str, services: ServicesDep) -> Response:
+async def get_operation(interaction_id: str, caller: CallerDep, services: ServicesDep) -> Response:
     """One operation: how far it is, and once it is done, how it ended."""
-    return JSONResponse(await services.operations.get(interaction_id))
+    return JSONResponse(await services.operations.get(caller.project_id, interaction_id))
 
 
 @router.post(
     "/operations/{interaction_id}:wait",
     response_class=JSONResponse,
-    responses={**_ONE, **documented(400, 404, 413, 415)},
+    responses={**_ONE, **documented(400, 404, 413, 415, 429)},
     openapi_extra=json_body(resources.WaitRequest, required=False),
 )
 async def wait_for_operation(
     interaction_id: str,
     request: Request,
+    caller: CallerDep,
     services: ServicesDep,
     timeout: Annotated[str | None, Query()] = None,
 ) -> Response:
     """The operation once it is done, or as it is when the time is up."""
     seconds = _seconds(await read_optional_json(request), timeout)
-    await services.interactions.summary(interaction_id)
-    wait = partial(services.interactions.wait, interaction_id, seconds)
-    await while_connected(request, wait)
-    return JSONResponse(await services.operations.get(interaction_id))
+    found = await services.interactions.summary(caller.project_id, interaction_id)
+    wait = partial(services.interactions.wait, found, seconds)
+    with staying(services, caller) as stay:
+        if await while_connected(request, wait, stay) == "revoked":
+            raise Unauthenticated(REFUSAL)
+    return JSONResponse(await services.operations.get(caller.project_id, interaction_id))
 
 
 @router.post(
@@ -80,9 +86,11 @@ async def wait_for_operation(
     response_class=JSONResponse,
     responses={**_ONE, **documented(404)},
 )
-async def cancel_operation(interaction_id: str, services: ServicesDep) -> Response:
+async def cancel_operation(
+    interaction_id: str, caller: CallerDep, services: ServicesDep
+) -> Response:
     """Stop it; the operation afterwards. One that is done stays as it is."""
-    return JSONResponse(await services.operations.cancel(interaction_id))
+    return JSONResponse(await services.operations.cancel(caller.project_id, interaction_id))
 
 
 def _seconds(body: Any, query: str | None) -> float:

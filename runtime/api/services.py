@@ -13,7 +13,10 @@ from starlette.requests import HTTPConnection
 from runtime.controller.abandoned import Abandoned
 from runtime.controller.catalogs import CatalogService
 from runtime.controller.interactions import InteractionService
+from runtime.controller.keys import KeyService
 from runtime.controller.operations import OperationService
+from runtime.controller.presence import Presence
+from runtime.controller.quotas import Quotas
 from runtime.schema.callers import Caller
 from runtime.schema.settings import ServerSettings
 
@@ -46,6 +49,10 @@ class Services:
     draining: anyio.Event = field(default_factory=anyio.Event)
     """Set when the server is going down: streams and waiting calls end at once."""
     abandoned: Abandoned = field(default_factory=Abandoned)
+    quotas: Quotas = field(default_factory=Quotas)
+    presence: Presence = field(default_factory=Presence)
+    administration: KeyService | None = None
+    """Makes and revokes keys; without it there are no routes for that."""
 
 
 def services_of(connection: HTTPConnection) -> Services:

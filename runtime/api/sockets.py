@@ -9,6 +9,7 @@ and at the end `{"exit_status": n}` or `{"error": {"code", "message"}}`.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import anyio
@@ -17,9 +18,13 @@ from fastapi import APIRouter, Query, WebSocket
 from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
+from runtime.api.auth import REFUSAL, CallerDep
+from runtime.api.creation import staying
 from runtime.api.environments import EnvironmentsDep
+from runtime.api.services import services_of
 from runtime.controller.environments import EnvironmentService
-from runtime.errors import InvalidRequest, SandboxLost, SandlotError
+from runtime.controller.presence import Stay
+from runtime.errors import InvalidRequest, SandboxLost, SandlotError, Unauthenticated
 from runtime.schema.conversation import Piece, PieceError, PieceKind, PieceReader, size_piece
 
 router = APIRouter(tags=["environments"])
@@ -34,33 +39,36 @@ _CHANNELS = {PieceKind.OUTPUT: b"\x01", PieceKind.ERRORS: b"\x02"}
 async def open_terminal(
     websocket: WebSocket,
     environment_id: str,
+    caller: CallerDep,
     services: EnvironmentsDep,
     rows: Annotated[int, Query(ge=1, le=MAX_SIDE)] = 24,
     cols: Annotated[int, Query(ge=1, le=MAX_SIDE)] = 80,
     term: str = "",
 ) -> None:
     """A shell in the environment's sandbox."""
-    await services.environments.get(environment_id)
-    await websocket.accept()
+    await services.environments.get(caller.project_id, environment_id)
     arguments = {"rows": rows, "cols": cols, "term": term[:40]}
-    await _converse(
-        websocket, services.environments, environment_id, "terminal", arguments, tagged=False
-    )
+    with staying(services_of(websocket), caller) as stay:
+        await websocket.accept()
+        talk = Talk(websocket, services.environments, environment_id, stay)
+        await talk.hold("terminal", arguments, tagged=False)
 
 
 @router.websocket("/environments/{environment_id}/exec")
-async def execute(websocket: WebSocket, environment_id: str, services: EnvironmentsDep) -> None:
+async def execute(
+    websocket: WebSocket, environment_id: str, caller: CallerDep, services: EnvironmentsDep
+) -> None:
     """One command in the environment's sandbox."""
-    await services.environments.get(environment_id)
-    await websocket.accept()
-    try:
-        arguments = await _command(websocket)
-    except InvalidRequest as error:
-        await _end(websocket, error)
-        return
-    await _converse(
-        websocket, services.environments, environment_id, "exec", arguments, tagged=True
-    )
+    await services.environments.get(caller.project_id, environment_id)
+    with staying(services_of(websocket), caller) as stay:
+        await websocket.accept()
+        try:
+            arguments = await _command(websocket)
+        except InvalidRequest as error:
+            await _end(websocket, error)
+            return
+        talk = Talk(websocket, services.environments, environment_id, stay)
+        await talk.hold("exec", arguments, tagged=True)
 
 
 async def _command(websocket: WebSocket) -> dict[str, Any]:
@@ -76,24 +84,38 @@ async def _command(websocket: WebSocket) -> dict[str, Any]:
             raise InvalidRequest("argv: must be a list of strings with at least one.")
 
 
-async def _converse(
-    websocket: WebSocket,
-    environments: EnvironmentService,
-    environment_id: str,
-    operation: str,
-    arguments: dict[str, Any],
-    *,
-    tagged: bool,
-) -> None:
-    try:
-        async with environments.converse(environment_id, operation, arguments) as (_, stream):
-            status = await _exchange(websocket, stream, tagged=tagged)
-    except SandlotError as error:
-        await _end(websocket, error)
-        return
-    if status is not None:
-        await websocket.send_text(json.dumps({"exit_status": status}))
-        await websocket.close()
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """A WebSocket and the environment that it is to."""
+
+    websocket: WebSocket
+    environments: EnvironmentService
+    environment_id: str
+    stay: Stay
+
+    async def hold(self, operation: str, arguments: dict[str, Any], *, tagged: bool) -> None:
+        """Run something there until it ends, the client goes, or the key is revoked."""
+        status: int | None = None
+        try:
+            with self.stay.scope:
+                status = await self._exchanged(operation, arguments, tagged=tagged)
+        except SandlotError as error:
+            await _end(self.websocket, error)
+            return
+        if self.stay.is_ended:
+            await _end(self.websocket, Unauthenticated(REFUSAL))
+        elif status is not None:
+            await self.websocket.send_text(json.dumps({"exit_status": status}))
+            await self.websocket.close()
+
+    async def _exchanged(
+        self, operation: str, arguments: dict[str, Any], *, tagged: bool
+    ) -> int | None:
+        project_id = self.stay.caller.project_id
+        async with self.environments.converse(
+            project_id, self.environment_id, operation, arguments
+        ) as (_, stream):
+            return await _exchange(self.websocket, stream, tagged=tagged)
 
 
 async def _exchange(websocket: WebSocket, stream: SocketStream, *, tagged: bool) -> int | None:

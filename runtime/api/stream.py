@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from runtime import clock
+from runtime.controller.presence import Stay
 from runtime.errors import SandlotError
 from runtime.store import Logged
 
@@ -85,7 +86,7 @@ NATIVE = Framing(event_block)
 
 
 class EventStream(Response):
-    """Sends events until they end, the client goes, or the server drains."""
+    """Sends events until they end, the client goes, the key is revoked, or the server drains."""
 
     media_type = "text/event-stream"
 
@@ -95,6 +96,7 @@ class EventStream(Response):
         draining: anyio.Event,
         at_end: Callable[[], Awaitable[None]] | None = None,
         *,
+        stay: Stay,
         keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
         fault: Callable[[SandlotError], bytes] = fault_block,
         done: bytes = DONE,
@@ -109,6 +111,8 @@ class EventStream(Response):
         self._blocks = blocks
         self._draining = draining
         self._at_end = at_end
+        self._stay = stay
+        stay.is_handed_on = True
         self._keep_alive_seconds = keep_alive_seconds
         self._fault = fault
         self._done = done
@@ -123,18 +127,24 @@ class EventStream(Response):
         }
         try:
             await send(start)
-            async with anyio.create_task_group() as tasks:
-                scope_ = tasks.cancel_scope
-                tasks.start_soon(_until_drained, self._draining, scope_)
-                tasks.start_soon(_attend, receive, writer, self._keep_alive_seconds, scope_)
-                await self._write(writer)
-                scope_.cancel()
+            # Who sees a stream end without its last block knows that it was cut.
+            with self._stay.scope:
+                await self._serve(receive, writer)
             await writer.close()
         finally:
+            self._stay.leave()
             with anyio.CancelScope(shield=True):
                 await self._blocks.aclose()
                 if self._at_end is not None:
                     await self._at_end()
+
+    async def _serve(self, receive: Receive, writer: _Writer) -> None:
+        async with anyio.create_task_group() as tasks:
+            scope = tasks.cancel_scope
+            tasks.start_soon(_until_drained, self._draining, scope)
+            tasks.start_soon(_attend, receive, writer, self._keep_alive_seconds, scope)
+            await self._write(writer)
+            scope.cancel()
 
     async def _write(self, writer: _Writer) -> None:
         try:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from runtime.api.auth import CallerDep
 from runtime.api.environments import EnvironmentsDep
 from runtime.api.faults import documented, fault_response
 from runtime.api.file_paths import FILES
@@ -37,6 +38,7 @@ async def upload_file(
     environment_id: str,
     path: str,
     request: Request,
+    caller: CallerDep,
     services: EnvironmentsDep,
     overwrite: Annotated[bool, Query()] = False,
     extract: Annotated[bool, Query()] = False,
@@ -47,12 +49,15 @@ async def upload_file(
     """Write the body to a path; with `extract` unpack it there, a tar or tar.gz."""
     operation = "extract_tar" if extract else "write_file"
     arguments = {"path": path.lstrip("/"), "overwrite": overwrite}
+    project_id = caller.project_id
     if x_goog_upload_protocol is None:
-        upload = services.environments.upload
-        return JSONResponse(await upload(environment_id, operation, arguments, request.stream()))
+        written = await services.environments.upload(
+            project_id, environment_id, operation, arguments, request.stream()
+        )
+        return JSONResponse(written)
     if x_goog_upload_protocol.lower() != "resumable":
         raise InvalidRequest("X-Goog-Upload-Protocol: only 'resumable' is served.")
-    upload_id = await services.uploads.start(environment_id, operation, arguments)
+    upload_id = await services.uploads.start(project_id, environment_id, operation, arguments)
     url = str(request.base_url).rstrip("/") + f"/upload/v1/uploads/{upload_id}"
     headers = {"X-Goog-Upload-URL": url, "X-Goog-Upload-Status": "active"}
     return JSONResponse({}, headers=headers)
@@ -67,6 +72,7 @@ async def upload_file(
 async def continue_upload(
     upload_id: str,
     request: Request,
+    caller: CallerDep,
     services: EnvironmentsDep,
     x_goog_upload_command: Annotated[str, Header()],
     x_goog_upload_offset: Annotated[int, Header(ge=0)] = 0,
@@ -74,16 +80,16 @@ async def continue_upload(
     """Take more bytes of an upload; the command `finalize` ends it."""
     commands = set(_COMMANDS.split(x_goog_upload_command.strip().lower()))
     if "query" in commands:
-        return _progress(services.uploads.received(upload_id))
+        return _progress(services.uploads.received(caller.project_id, upload_id))
     last = "finalize" in commands
     try:
         written: Any = await services.uploads.feed(
-            upload_id, x_goog_upload_offset, request.stream(), last=last
+            caller.project_id, upload_id, x_goog_upload_offset, request.stream(), last=last
         )
     except SandlotError as error:
         return _failed(error)
     if not last:
-        return _progress(services.uploads.received(upload_id))
+        return _progress(services.uploads.received(caller.project_id, upload_id))
     return JSONResponse(written, headers={"X-Goog-Upload-Status": "final"})
 
 

@@ -9,15 +9,25 @@ import anyio
 from fastapi import Request
 
 from runtime.api.services import services_of
+from runtime.controller.presence import Stay
 
-Ending = Literal["done", "gone", "draining"]
+Ending = Literal["done", "gone", "draining", "revoked"]
 
 
-async def while_connected(request: Request, wait: Callable[[], Awaitable[object]]) -> Ending:
-    """Run `wait` to its end, unless the client goes or the server drains before.
+async def while_connected(
+    request: Request, wait: Callable[[], Awaitable[object]], stay: Stay
+) -> Ending:
+    """Run `wait` to its end, unless the client goes, the server drains or the key is revoked.
 
     The body of `request` must have been read.
     """
+    ending: Ending = "done"
+    with stay.scope:
+        ending = await _first(request, wait)
+    return "revoked" if stay.is_ended else ending
+
+
+async def _first(request: Request, wait: Callable[[], Awaitable[object]]) -> Ending:
     ending: Ending = "done"
     async with anyio.create_task_group() as tasks:
 

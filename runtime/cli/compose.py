@@ -17,7 +17,6 @@ from fastapi import FastAPI
 import runtime
 from runtime import __version__
 from runtime.api.app import create_app
-from runtime.api.auth import FixedKeys
 from runtime.api.environments import EnvironmentServices
 from runtime.api.files import FileServices
 from runtime.api.services import Probe, Services
@@ -27,11 +26,15 @@ from runtime.controller.catalogs import CatalogService
 from runtime.controller.contents import open_contents
 from runtime.controller.environments import EnvironmentService
 from runtime.controller.interactions import InteractionService
+from runtime.controller.keys import KeyService
 from runtime.controller.log import EventLog
 from runtime.controller.operations import OperationService
+from runtime.controller.presence import Presence
+from runtime.controller.quotas import Quotas
 from runtime.controller.resolve import Resolver
 from runtime.controller.runner import Runner
 from runtime.controller.sandboxes import Image, Sandboxes
+from runtime.controller.storage import StoredBytes
 from runtime.controller.uploads import Uploads
 from runtime.errors import SandboxUnavailable
 from runtime.models.registry import Models
@@ -88,19 +91,28 @@ async def open_controller(
         store = await stack.enter_async_context(Store.open(state_dir))
         journal = EventLog(store)
         networks = await open_networks(stack, settings.egress, store)
+        stored = StoredBytes(store, provider)
+        quotas = Quotas(settings.quotas, settings.sandbox.max_running, stored.of)
         sandboxes = Sandboxes(
-            provider, settings.sandbox, state_dir / "s", _image_of(settings.sandbox), networks
+            provider,
+            settings.sandbox,
+            state_dir / "s",
+            _image_of(settings.sandbox),
+            networks,
+            quotas.sandboxes,
         )
         await stack.enter_async_context(sandboxes.open())
         await stack.enter_async_context(tools.open())
-        contents = open_contents(store, state_dir, tools, settings.files)
+        contents = open_contents(store, state_dir, tools, settings.files, quotas)
         await contents.sweep(store)
-        runner = Runner(journal, sandboxes, models, tools, contents.delivery)
+        runner = Runner(journal, sandboxes, models, tools, contents.delivery, quotas)
         await stack.enter_async_context(runner.open())
         resolver = Resolver(
             store, agents, models, tools, contents.attachments, Allowances(settings)
         )
-        interactions = InteractionService(store, journal, runner, resolver, contents.attachments)
+        interactions = InteractionService(
+            store, journal, runner, resolver, contents.attachments, quotas
+        )
         await interactions.recover()
         environments = EnvironmentService(
             store.environments,
@@ -108,18 +120,27 @@ async def open_controller(
             sandboxes,
             settings.sandbox.retention_seconds,
             networks.default,
+            quotas,
         )
+        presence = Presence(quotas)
+        keys = KeyService(store, key, [presence.end, contents.uploads.give_up])
+        await keys.load()
         uploads = Uploads(environments)
         await stack.enter_async_context(uploads.open())
-        await stack.enter_async_context(_background(environments.expire, contents.expire))
+        await stack.enter_async_context(
+            _background(environments.expire, contents.expire, keys.note_uses)
+        )
         services = Services(
             interactions=interactions,
             operations=OperationService(store, interactions),
             catalogs=CatalogService(agents, models),
-            keys=FixedKeys([key]),
+            keys=keys,
             settings=settings.server,
             version=__version__,
             probes=_probes(store, provider),
+            quotas=quotas,
+            presence=presence,
+            administration=keys,
         )
         app = create_app(
             services,

@@ -25,6 +25,7 @@ from runtime.models.port import ModelInfo
 from runtime.schema.inputs import check_type, media_parts
 from runtime.schema.media import SNIFFED_BYTES, canonical, reader_of, sniffed
 from runtime.schema.settings import FilesSettings
+from runtime.store import FileRecord
 from runtime.tools.dial import Dialer
 
 Json = dict[str, Any]
@@ -42,8 +43,11 @@ _HEADERS = {"user-agent": "Sandlot (content)"}
 class Attachments(Protocol):
     """What the resolver and the service of interactions need of attachments."""
 
-    async def take(self, interaction_id: str, value: Any, model: ModelInfo) -> Any:
-        """The `input` as it is stored. Raises `InvalidRequest`, `NotFound`, `StorageFull`."""
+    async def take(self, project_id: str, interaction_id: str, value: Any, model: ModelInfo) -> Any:
+        """The `input` as it is stored; files that it names are the project's.
+
+        Raises `InvalidRequest`, `NotFound`, `StorageFull`.
+        """
         ...
 
     async def shown(self, value: Any, *, whole: bool) -> Any:
@@ -83,7 +87,7 @@ class AttachmentService:
         self._texts = texts
         self._limits = limits
 
-    async def take(self, interaction_id: str, value: Any, model: ModelInfo) -> Any:
+    async def take(self, project_id: str, interaction_id: str, value: Any, model: ModelInfo) -> Any:
         """The `input` as it is stored: with references, and MIME types where none were given."""
         if not media_parts(value):
             return value
@@ -93,7 +97,7 @@ class AttachmentService:
         said, carried = checks.said_parts(stored), 0
         for path, part in parts:
             with checks.at(path):
-                taken = await self._taken(interaction_id, part)
+                taken = await self._taken(project_id, interaction_id, part)
                 if path in said:
                     carried += await self._check_delivery(taken, part["type"], model)
             _replace(part, taken)
@@ -124,12 +128,16 @@ class AttachmentService:
         """Delete what is kept for an interaction."""
         await self._media.discard(interaction_id)
 
-    async def _taken(self, interaction_id: str, part: Json) -> _Taken:
+    async def _taken(self, project_id: str, interaction_id: str, part: Json) -> _Taken:
         for name in part.keys() & {SOURCE_URI, SOURCE_NAME}:
             raise InvalidRequest(f"Unknown parameter '{name}'.")
         data, uri, mime_type = part.get("data"), part.get("uri"), part.get("mime_type")
         if uri is not None and not uri.startswith("data:"):
-            return await self._named(interaction_id, part["type"], uri, mime_type)
+            with checks.at("uri"):
+                record = await self._files.named_by(project_id, uri)
+            if record is not None:
+                return await self._uploaded(record, part["type"], mime_type)
+            return await self._served(interaction_id, part["type"], uri, mime_type)
         if uri is not None:
             del part["uri"]
             data, told = checks.of_data_url(uri)
@@ -139,17 +147,16 @@ class AttachmentService:
         reference = await self._media.put(interaction_id, decoded)
         return await self._looked_at(reference, part["type"], mime_type, "data")
 
-    async def _named(
+    async def _uploaded(self, record: FileRecord, kind: str, mime_type: str | None) -> _Taken:
+        reference = self._media.of_file(record.blob)
+        name = record.display_name or record.id
+        return await self._looked_at(
+            reference, kind, mime_type or record.mime_type, "uri", name=name
+        )
+
+    async def _served(
         self, interaction_id: str, kind: str, uri: str, mime_type: str | None
     ) -> _Taken:
-        with checks.at("uri"):
-            record = await self._files.named_by(uri)
-        if record is not None:
-            reference = self._media.of_file(record.blob)
-            name = record.display_name or record.id
-            return await self._looked_at(
-                reference, kind, mime_type or record.mime_type, "uri", name=name
-            )
         reference, served = await self._fetched(interaction_id, uri)
         if mime_type is None and canonical(served) not in _UNTOLD:
             mime_type = served

@@ -13,6 +13,7 @@ from runtime.controller.delivery import MediaDelivery
 from runtime.controller.file_uploads import FileUploads
 from runtime.controller.files import FileService
 from runtime.controller.media import MediaFolder
+from runtime.controller.quotas import Quotas
 from runtime.controller.texts import DocumentTexts
 from runtime.schema.settings import FilesSettings
 from runtime.store import Store
@@ -41,13 +42,17 @@ class Contents:
         For the start, before there are new interactions.
         """
         for owner in await self.media.owners():
-            if await store.interactions.summary(owner) is None:
+            if await store.interactions.summary_in_any_project(owner) is None:
                 log.info("media without an interaction deleted", interaction=owner)
                 await self.media.discard(owner)
 
 
 def open_contents(
-    store: Store, state_dir: Path, tools: ControllerTools, settings: FilesSettings
+    store: Store,
+    state_dir: Path,
+    tools: ControllerTools,
+    settings: FilesSettings,
+    quotas: Quotas | None = None,
 ) -> Contents:
     """The parts, on the state in `state_dir`."""
     blobs = Blobs(state_dir / "files")
@@ -56,7 +61,7 @@ def open_contents(
     texts = DocumentTexts(tools.reader)
     return Contents(
         files=files,
-        uploads=FileUploads(store.files, blobs, settings),
+        uploads=FileUploads(store.files, blobs, settings, quotas),
         attachments=AttachmentService(media, files, tools.dialer, texts, settings),
         delivery=MediaDelivery(media, texts, settings.inline_size_bytes),
         media=media,

@@ -14,6 +14,7 @@ from anyio.abc import SocketStream
 from runtime import clock
 from runtime.controller.guest_answers import Beginning, beginning, entry_or_listing
 from runtime.controller.placement import plan_of
+from runtime.controller.quotas import Quotas
 from runtime.controller.sandboxes import Sandboxes
 from runtime.errors import NotFound, SandlotError
 from runtime.gateway.session import GuestSession
@@ -36,8 +37,10 @@ class EnvironmentService:
         sandboxes: Sandboxes,
         retention_seconds: float,
         default_network: Any = "disabled",
+        quotas: Quotas | None = None,
     ) -> None:
         """`default_network` is what environments may reach for which nobody said anything."""
+        self._quotas = quotas or Quotas()
         self._records = records
         self._decisions = decisions
         self._sandboxes = sandboxes
@@ -108,7 +111,11 @@ class EnvironmentService:
         arguments: dict[str, Any],
         chunks: AsyncIterable[bytes],
     ) -> Any:
-        """Write a file (`write_file`) or unpack an archive (`extract_tar`); what was written."""
+        """Write a file (`write_file`) or unpack an archive (`extract_tar`); what was written.
+
+        Raises `QuotaExceeded` where the project has no room left.
+        """
+        await self._quotas.check_stored(project_id, 0)
         async with self._session(project_id, environment_id) as session:
             return await session.write(operation, arguments, chunks)
 
@@ -146,9 +153,7 @@ class EnvironmentService:
                 log.warning("workspace not deleted", environment=record.id, error=error.message)
 
     @asynccontextmanager
-    async def _session(
-        self, project_id: str, environment_id: str
-    ) -> AsyncGenerator[GuestSession]:
+    async def _session(self, project_id: str, environment_id: str) -> AsyncGenerator[GuestSession]:
         record = await self.get(project_id, environment_id)
         async with self._sandboxes.use(plan_of(record)) as sandbox:
             await self._records.touch(record.id, clock.now())

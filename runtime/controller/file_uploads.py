@@ -18,6 +18,7 @@ import anyio
 
 from runtime import clock
 from runtime.controller.blobs import Blobs
+from runtime.controller.quotas import Quotas
 from runtime.errors import (
     Conflict,
     InvalidRequest,
@@ -27,6 +28,7 @@ from runtime.errors import (
     StorageFull,
 )
 from runtime.ids import new_id, new_secret
+from runtime.schema.callers import Caller
 from runtime.schema.settings import FilesSettings
 from runtime.store import FileRecord, Files, NameTaken
 
@@ -54,7 +56,10 @@ class Announced:
 class FileUploads:
     """Takes files."""
 
-    def __init__(self, records: Files, blobs: Blobs, settings: FilesSettings) -> None:
+    def __init__(
+        self, records: Files, blobs: Blobs, settings: FilesSettings, quotas: Quotas | None = None
+    ) -> None:
+        self._quotas = quotas or Quotas()
         self._records = records
         self._blobs = blobs
         self._settings = settings
@@ -65,14 +70,14 @@ class FileUploads:
         """Whether bytes of this upload are arriving."""
         return blob in self._feeding
 
-    async def start(self, announced: Announced, origin: str) -> str:
+    async def start(self, caller: Caller, announced: Announced, origin: str) -> str:
         """Begin an upload; its secret. An unfinished one of the same name is given up.
 
         Raises `InvalidRequest`, `PayloadTooLarge`, `Conflict` for a name that a file has,
         `ResourceExhausted`, `StorageFull`.
         """
         _check(announced)
-        await self._check_room(announced.size_bytes or 0)
+        await self._check_room(caller.project_id, announced.size_bytes or 0)
         secret, moment = new_secret("upl"), clock.now()
         record = FileRecord(
             id=(announced.name or secrets.token_hex(10)).removeprefix("files/"),
@@ -87,6 +92,8 @@ class FileUploads:
             created=moment,
             updated=moment,
             expires=moment + ABANDONED,
+            project_id=caller.project_id,
+            key_id=caller.key_id,
         )
         try:
             replaced = await self._records.begin(record)
@@ -100,6 +107,14 @@ class FileUploads:
         """The file of an upload, and how many bytes of it are here. Raises `NotFound`."""
         record = await self._find(secret)
         return record, await self._blobs.size(record.blob)
+
+    async def give_up(self, key_id: str) -> None:
+        """Give all unfinished uploads up that a key began, which is no longer valid."""
+        for blob in await self._records.uploads_of_key(key_id):
+            if await self._records.delete(blob):
+                if blob in self._feeding:
+                    self._feeding[blob].cancel()
+                await self._blobs.remove(blob)
 
     async def cancel(self, secret: str) -> None:
         """Give an upload up. Raises `NotFound`."""
@@ -138,7 +153,8 @@ class FileUploads:
     ) -> FileRecord:
         limit = record.size_bytes
         if limit is None:
-            limit = min(self._settings.file_size_bytes, await self._room())
+            room = min(await self._room(), await self._quotas.room(record.project_id))
+            limit = int(min(self._settings.file_size_bytes, max(0, room)))
         try:
             await self._blobs.write(record.blob, offset, chunks, limit)
         except PayloadTooLarge as error:
@@ -166,7 +182,7 @@ class FileUploads:
         expires = moment + timedelta(seconds=self._settings.retention_seconds)
         if not await self._records.finish(record.blob, size, digest, moment, expires):
             raise _unknown()
-        found = await self._records.get(record.id)
+        found = await self._records.get(record.project_id, record.id)
         if found is None:
             raise _unknown()
         return found
@@ -177,14 +193,15 @@ class FileUploads:
             raise _unknown()
         return record
 
-    async def _check_room(self, size_bytes: int) -> None:
+    async def _check_room(self, project_id: str, size_bytes: int) -> None:
         if size_bytes > self._settings.file_size_bytes:
             raise PayloadTooLarge(
                 f"The file has {size_bytes} bytes; at most {self._settings.file_size_bytes} are "
                 "taken (files.file_size)."
             )
-        if (await self._records.load()).uploading >= MAX_OPEN:
+        if (await self._records.load(project_id)).uploading >= MAX_OPEN:
             raise ResourceExhausted(f"{MAX_OPEN} uploads are open already; try again later.")
+        await self._quotas.check_stored(project_id, size_bytes)
         if size_bytes > await self._room():
             raise StorageFull(
                 f"There is no room for a file of {size_bytes} bytes: all files together may have "
@@ -192,7 +209,11 @@ class FileUploads:
             )
 
     async def _room(self) -> int:
-        return max(0, self._settings.total_size_bytes - (await self._records.load()).size_bytes)
+        return max(
+            0,
+            self._settings.total_size_bytes
+            - (await self._records.load_of_all_projects()).size_bytes,
+        )
 
 
 def _check(announced: Announced) -> None:

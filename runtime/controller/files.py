@@ -37,10 +37,10 @@ class FileService:
         self._blobs = blobs
         self._kept = format_duration(settings.retention_seconds)
 
-    async def get(self, name: str) -> FileRecord:
-        """The file `files/ID` or `ID`. Raises `NotFound`, also when it has expired."""
+    async def get(self, project_id: str, name: str) -> FileRecord:
+        """The project's file `files/ID` or `ID`. Raises `NotFound`, also when it has expired."""
         file_id = name.removeprefix(PREFIX)
-        record = await self._records.get(file_id)
+        record = await self._records.get(project_id, file_id)
         if record is None:
             raise NotFound(
                 f"There is no file '{PREFIX}{file_id[:64]}'; it may have expired, since files are "
@@ -53,10 +53,10 @@ class FileService:
             )
         return record
 
-    async def named_by(self, uri: str) -> FileRecord | None:
-        """The file that a URI means; None for a URI of something else. Raises `NotFound`."""
+    async def named_by(self, project_id: str, uri: str) -> FileRecord | None:
+        """The project's file that a URI means; None for another URI. Raises `NotFound`."""
         if uri.startswith(PREFIX):
-            return await self.get(uri)
+            return await self.get(project_id, uri)
         try:
             url = urlsplit(uri)
         except ValueError:
@@ -64,27 +64,27 @@ class FileService:
         found = _ADDRESS.fullmatch(url.path)
         if found is None or url.query:
             return None
-        record = await self._records.get(found[1])
+        record = await self._records.get(project_id, found[1])
         if record is None or record.origin != f"{url.scheme}://{url.netloc}":
             return None
-        return await self.get(record.id)
+        return await self.get(project_id, record.id)
 
     def path(self, record: FileRecord) -> Path:
         """Where the bytes of a file are; they may be gone at any time."""
         return self._blobs.path(record.blob)
 
-    async def page(self, size: int, token: str | None) -> Json:
+    async def page(self, project_id: str, size: int, token: str | None) -> Json:
         """A page of files as the wire shows them, newest first. Raises `InvalidRequest`."""
         after = None if token is None else _read_token(token)
-        records = await self._records.page(clock.now(), size + 1, after)
+        records = await self._records.page(project_id, clock.now(), size + 1, after)
         listed: Json = {"files": [file_view(record) for record in records[:size]]}
         if len(records) > size:
             listed["nextPageToken"] = _token(records[size - 1])
         return listed
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, project_id: str, name: str) -> None:
         """Delete a file. Raises `NotFound`."""
-        record = await self.get(name)
+        record = await self.get(project_id, name)
         if await self._records.delete(record.blob):
             await self._blobs.remove(record.blob)
 
@@ -93,7 +93,7 @@ class FileService:
 
         Starts with bytes that no row knows, which a controller left that was killed.
         """
-        await self._blobs.sweep(await self._records.blobs())
+        await self._blobs.sweep(await self._records.blobs_of_all_projects())
         while True:
             try:
                 await self._expire(is_busy)
@@ -102,7 +102,7 @@ class FileService:
             await anyio.sleep(SWEEP_SECONDS)
 
     async def _expire(self, is_busy: Callable[[str], bool]) -> None:
-        for blob in await self._records.expired(clock.now()):
+        for blob in await self._records.expired_in_any_project(clock.now()):
             if not is_busy(blob) and await self._records.delete(blob):
                 await self._blobs.remove(blob)
 

@@ -47,14 +47,14 @@ class Histories:
         self._kept_characters = kept_characters
         self._size = 0
 
-    async def load(self, previous_id: str | None) -> History:
-        """The chain that ends with `previous_id`, however long it is.
+    async def load(self, project_id: str, previous_id: str | None) -> History:
+        """The chain of a project that ends with `previous_id`, however long it is.
 
         Raises `NotFound` for a missing link, `InvalidRequest` while the last one is running.
         """
         if previous_id is None:
             return History()
-        chain = await self._store.interactions.chain(previous_id)
+        chain = await self._store.interactions.chain(project_id, previous_id)
         if chain is None:
             raise NotFound(
                 f"previous_interaction_id: there is no interaction '{previous_id[:80]}'."
@@ -66,11 +66,12 @@ class Histories:
                 f"previous_interaction_id: the interaction {chain.last.id} is in progress; "
                 "wait until it has ended, or cancel it."
             )
-        return History(await self._steps(chain.ids), chain.last)
+        return History(await self._steps(project_id, chain.ids), chain.last)
 
-    async def _steps(self, ids: list[str]) -> list[Step]:
+    async def _steps(self, project_id: str, ids: list[str]) -> list[Step]:
         links = {found: self._kept[found] for found in ids if found in self._kept}
-        for record in await self._store.interactions.many([id for id in ids if id not in links]):
+        missing = [found for found in ids if found not in links]
+        for record in await self._store.interactions.many(project_id, missing):
             links[record.summary.id] = await self._read(record)
         for found in ids:
             if found not in links:

@@ -124,7 +124,7 @@ class EventLog:
     async def wait_settled(self, interaction_id: str) -> None:
         """Until the interaction has settled or is gone."""
         with self._settled.listen(interaction_id) as bell:
-            summary = await self._store.interactions.summary(interaction_id)
+            summary = await self._store.interactions.summary_in_any_project(interaction_id)
             if summary is not None and summary.settled_at is None:
                 await bell.wait()
 

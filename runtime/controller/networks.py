@@ -173,7 +173,7 @@ class Networks:
         self._attached[environment_id] = _Attached(key, named, project_id, renew_at)
 
     async def _record(self, environment_id: str) -> EnvironmentRecord | None:
-        return await self._store.environments.get(environment_id)
+        return await self._store.environments.get_in_any_project(environment_id)
 
     def _wanted(self, record: EnvironmentRecord | None) -> Wanted:
         if record is None:

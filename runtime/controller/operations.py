@@ -34,13 +34,14 @@ class OperationService:
         self._store = store
         self._interactions = interactions
 
-    async def page(self, query: OperationQuery) -> Json:
+    async def page(self, project_id: str, query: OperationQuery) -> Json:
         """Newest first, without their responses. Raises `InvalidRequest`."""
         if query.page_token is not None and not is_id(query.page_token):
             raise InvalidRequest("page_token: is not one that this API gave out.")
         if query.status is not None and query.status not in STATUSES:
             raise InvalidRequest(f"status: use one of {', '.join(STATUSES)}.")
         found = await self._store.interactions.page(
+            project_id,
             limit=query.page_size + 1,
             before=query.page_token,
             statuses=None if query.status is None else [query.status],
@@ -53,24 +54,18 @@ class OperationService:
             page["next_page_token"] = shown[-1].id
         return page
 
-    async def get(self, interaction_id: str) -> Json:
+    async def get(self, project_id: str, interaction_id: str) -> Json:
         """One operation, with its response once it is done. Raises `NotFound`."""
-        summary = await self._interactions.summary(interaction_id)
+        summary = await self._interactions.summary(project_id, interaction_id)
         response = await self._response(summary)
         return operation_view(summary, clock.now(), response=response)
 
-    async def wait(self, interaction_id: str, seconds: float) -> Json:
-        """The operation once it is done, or as it is after `seconds`. Raises `NotFound`."""
-        await self._interactions.summary(interaction_id)
-        await self._interactions.wait(interaction_id, seconds)
-        return await self.get(interaction_id)
-
-    async def cancel(self, interaction_id: str) -> Json:
+    async def cancel(self, project_id: str, interaction_id: str) -> Json:
         """Stop it; the operation afterwards. Raises `NotFound`."""
-        await self._interactions.cancel(interaction_id)
-        return await self.get(interaction_id)
+        await self._interactions.cancel(project_id, interaction_id)
+        return await self.get(project_id, interaction_id)
 
     async def _response(self, summary: InteractionSummary) -> Json | None:
         if summary.status not in SETTLED - {"failed", "cancelled"}:
             return None
-        return await self._interactions.view(summary.id)
+        return await self._interactions.view(summary.project_id, summary.id)

@@ -57,7 +57,7 @@ def named_environment(request: EnvironmentRequest | None) -> str | None:
 async def existing(
     project_id: str, environment_id: str, request: EnvironmentRequest, store: Store
 ) -> Placement:
-    """An environment of a project to go on in. Raises `NotFound` when it is unknown, expired or deleted."""
+    """An environment to go on in. Raises `NotFound` when it is unknown, expired or deleted."""
     for name in ("sources", "env", "limits"):
         if getattr(request, name):
             raise InvalidRequest(

@@ -13,14 +13,15 @@ from typing import Any
 
 MAX_BYTES = 32 * 1024**2
 MAX_COUNT = 10_000
+Form = tuple[str, bool]
+"""For whose project, and whether the input is included: nobody else is given these bytes."""
 
 
 @dataclass(slots=True)
 class Rendering:
     """One interaction in the forms that were asked for; take it first, then look at the truth."""
 
-    bodies: dict[bool, bytes] = field(default_factory=dict[bool, bytes])
-    """By whether the input is included."""
+    bodies: dict[Form, bytes] = field(default_factory=dict[Form, bytes])
 
     @property
     def size(self) -> int:
@@ -47,7 +48,7 @@ class Renderings:
             self._forget_oldest()
         return found
 
-    def keep(self, interaction_id: str, rendering: Rendering, form: bool, body: bytes) -> None:
+    def keep(self, interaction_id: str, rendering: Rendering, form: Form, body: bytes) -> None:
         """Add a form, unless the interaction has changed since `rendering` was taken."""
         if self._kept.get(interaction_id) is not rendering or form in rendering.bodies:
             return
@@ -61,6 +62,12 @@ class Renderings:
         found = self._kept.pop(interaction_id, None)
         if found is not None:
             self._bytes -= found.size
+
+    def drop_empty(self, interaction_id: str) -> None:
+        """The interaction is not there for who asked; others may have looked at it."""
+        found = self._kept.get(interaction_id)
+        if found is not None and not found.bodies:
+            del self._kept[interaction_id]
 
     def _forget_oldest(self) -> None:
         self._bytes -= self._kept.popitem(last=False)[1].size

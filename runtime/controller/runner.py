@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 from runtime.controller.local_run import LocalRun
 from runtime.controller.plan import RunPlan
 from runtime.controller.ports import Delivery, Journal, ModelDirectory, RelayedTools
+from runtime.controller.quotas import Quotas
 from runtime.controller.sandbox_run import SandboxRun
 from runtime.controller.sandboxes import LiveSandbox, Sandboxes
 from runtime.controller.tool_choice import with_listed
@@ -51,7 +52,9 @@ class Runner:
         models: ModelDirectory,
         relayed: RelayedTools,
         delivery: Delivery,
+        quotas: Quotas | None = None,
     ) -> None:
+        self._quotas = quotas or Quotas()
         self._journal = journal
         self._sandboxes = sandboxes
         self._models = models
@@ -111,9 +114,12 @@ class Runner:
         run, outcome = None, None
         with active.scope:
             try:
-                ready = await self._ready(plan)
-                run = LocalRun(ready, self._journal, self._models, self._relayed, self._delivery)
-                outcome = await self._guarded(run)
+                async with self._quotas.slot(plan.project_id):
+                    ready = await self._ready(plan)
+                    run = LocalRun(
+                        ready, self._journal, self._models, self._relayed, self._delivery
+                    )
+                    outcome = await self._guarded(run)
             except SandlotError as error:
                 outcome = _ended(error)
         await self._settle(plan, active, outcome, run.usage if run else Usage())
@@ -137,7 +143,8 @@ class Runner:
         run, sandbox, outcome = None, None, None
         with active.scope:
             try:
-                async with lock, self._use(plan) as sandbox:
+                slot = self._quotas.slot(plan.project_id)
+                async with lock, slot, self._use(plan) as sandbox:
                     # Servers were asked when the interaction was created: in the meantime.
                     ready = await self._ready(plan)
                     run = SandboxRun(

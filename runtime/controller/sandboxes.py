@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 from weakref import WeakValueDictionary
 
 import anyio
@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 
 from runtime import clock
 from runtime.controller.allowances import within
+from runtime.controller.places import Free, Places, Share, Taken
 from runtime.controller.plan import EnvironmentPlan
 from runtime.controller.provision import provision
 from runtime.errors import SandboxFault, SandboxLost, SandboxOutOfMemory, SandboxUnavailable
@@ -54,12 +55,24 @@ class SandboxNetworks(Protocol):
         ...
 
 
+@dataclass(eq=False, frozen=True, slots=True)
+class _Ticket:
+    """One who waits for a place."""
+
+    project_id: str
+
+
+def _no_share(_project_id: str) -> int | None:
+    return None
+
+
 @dataclass(slots=True)
 class LiveSandbox:
     """One running sandbox and its guest."""
 
     sandbox_id: str
     environment_id: str
+    project_id: str
     listener: SandboxListener
     scope: anyio.CancelScope
     provider: SandboxProvider
@@ -98,7 +111,10 @@ class Sandboxes:
         sockets: Path,
         image: Image,
         networks: SandboxNetworks,
+        share: Share = _no_share,
     ) -> None:
+        """`share` is how many sandboxes of a project may live at once."""
+        self._share = share
         self._provider = provider
         self._networks = networks
         self._settings = settings
@@ -107,7 +123,9 @@ class Sandboxes:
         self._live: dict[str, LiveSandbox] = {}
         self._starting: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
         self._changed = anyio.Condition()
-        self._reserved = 0
+        self._waiting: list[_Ticket] = []
+        self._reserved: list[str] = []
+        """The projects of sandboxes that are about to live."""
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
@@ -140,9 +158,7 @@ class Sandboxes:
         finally:
             sandbox.users -= 1
             sandbox.last_used = clock.monotonic()
-            with anyio.CancelScope(shield=True):
-                async with self._changed:
-                    self._changed.notify_all()
+            await self._tell()
 
     async def discard(self, environment_id: str) -> None:
         """Kill and remove the sandbox of an environment, if there is one; its files stay."""
@@ -200,26 +216,49 @@ class Sandboxes:
             return sandbox
 
     async def _start_with_capacity(self, plan: EnvironmentPlan) -> LiveSandbox:
-        await self._reserve()
+        await self._reserve(plan.project_id)
         try:
             sandbox = await self._start(plan)
             self._live[plan.environment_id] = sandbox
             return sandbox
         finally:
-            self._reserved -= 1
+            self._reserved.remove(plan.project_id)
+            if plan.environment_id not in self._live:
+                await self._tell()
 
-    async def _reserve(self) -> None:
-        """Wait for a place, taking that of the sandbox that has idled longest."""
-        while True:
-            if len(self._live) + self._reserved < self._settings.max_running:
-                self._reserved += 1
-                return
-            idle = [sandbox for sandbox in self._live.values() if sandbox.users == 0]
-            if idle:
-                await self.discard(min(idle, key=lambda one: one.last_used).environment_id)
-                continue
-            async with self._changed:
+    async def _reserve(self, project_id: str) -> None:
+        """Wait for a place, which may be that of a sandbox that idles."""
+        ticket = _Ticket(project_id)
+        self._waiting.append(ticket)
+        try:
+            while (step := await self._next_step(ticket)) != "take":
+                await self.discard(step.environment_id)
+        finally:
+            self._waiting.remove(ticket)
+            await self._tell()
+
+    async def _next_step(self, ticket: _Ticket) -> Free | Literal["take"]:
+        # Looked at with the lock held: whoever changes something tells it with the lock.
+        async with self._changed:
+            while (step := self._places().step(self._waiting.index(ticket))) == "wait":
                 await self._changed.wait()
+            if step == "take":
+                self._reserved.append(ticket.project_id)
+            return step
+
+    def _places(self) -> Places:
+        live = [
+            Taken(one.environment_id, one.project_id, None if one.users else one.last_used)
+            for one in self._live.values()
+        ]
+        waiting = [one.project_id for one in self._waiting]
+        return Places(self._settings.max_running, live, self._reserved, waiting, self._share)
+
+    async def _tell(self) -> None:
+        """Let those look again who wait for a place."""
+        with anyio.CancelScope(shield=True):
+            async with self._changed:
+                self._changed.notify_all()
 
     async def _start(self, plan: EnvironmentPlan) -> LiveSandbox:
         sandbox_id = new_id("sbx")
@@ -229,7 +268,13 @@ class Sandboxes:
         self._tasks.start_soon(self._serve, listener, scope)
         settings = within(self._settings, plan.limits)
         sandbox = LiveSandbox(
-            sandbox_id, plan.environment_id, listener, scope, self._provider, settings
+            sandbox_id,
+            plan.environment_id,
+            plan.project_id,
+            listener,
+            scope,
+            self._provider,
+            settings,
         )
         spec = SandboxSpec(
             sandbox_id=sandbox_id,

@@ -45,7 +45,9 @@ class SessionService:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def complete(self, call: SessionCall, body: Json, moment: datetime) -> tuple[Json, Turn]:
+    async def complete(
+        self, project_id: str, call: SessionCall, body: Json, moment: datetime
+    ) -> tuple[Json, Turn]:
         """The body with what the session knows, and the turn that it is.
 
         The turn's record lacks its interaction: see `begun`. Raises `NotFound` for a session that
@@ -55,19 +57,21 @@ class SessionService:
             raise InvalidRequest("store: a session needs it to be true.")
         ttl = call.ttl_seconds
         if call.id is None:
-            return body, _opening(body, ttl or DEFAULT_TTL_SECONDS, moment)
+            return body, _opening(project_id, body, ttl or DEFAULT_TTL_SECONDS, moment)
         if "previous_interaction_id" in body:
             raise InvalidRequest(
                 "previous_interaction_id: cannot be given together with 'session_id', which "
                 "follows its own last interaction."
             )
-        record = await self._record(call.id, moment)
+        record = await self._record(project_id, call.id, moment)
         await self._check_idle(record)
         changed = replace(record, ttl_seconds=ttl or record.ttl_seconds)
         return _completed(body, record), Turn(changed, record.last_interaction_id)
 
-    async def _record(self, session_id: str, moment: datetime) -> SessionRecord:
-        found = await self._store.sessions.get(session_id, moment) if is_id(session_id) else None
+    async def _record(self, project_id: str, session_id: str, moment: datetime) -> SessionRecord:
+        found = None
+        if is_id(session_id):
+            found = await self._store.sessions.get(project_id, session_id, moment)
         if found is None:
             raise NotFound(
                 f"session_id: there is no session '{session_id[:80]}', or it has expired. "
@@ -76,7 +80,7 @@ class SessionService:
         return found
 
     async def _check_idle(self, record: SessionRecord) -> None:
-        last = await self._store.interactions.summary(record.last_interaction_id)
+        last = await self._store.interactions.summary(record.project_id, record.last_interaction_id)
         if last is None:
             raise NotFound(
                 f"session_id: the session {record.id} cannot be continued, because its last "
@@ -105,10 +109,11 @@ def busy(session_id: str) -> InvalidRequest:
     )
 
 
-def _opening(body: Json, ttl_seconds: float, moment: datetime) -> Turn:
+def _opening(project_id: str, body: Json, ttl_seconds: float, moment: datetime) -> Turn:
     settings = {name: body[name] for name in _TAKEN_OVER if body.get(name) is not None}
     record = SessionRecord(
         id=new_id("session"),
+        project_id=project_id,
         last_interaction_id="",
         environment_id=None,
         settings=settings,

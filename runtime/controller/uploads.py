@@ -23,6 +23,7 @@ MAX_OPEN = 64
 class Upload:
     """One upload under way."""
 
+    project_id: str
     send: MemoryObjectSendStream[bytes]
     receive: MemoryObjectReceiveStream[bytes]
     received: int = 0
@@ -47,26 +48,30 @@ class Uploads:
             yield
             tasks.cancel_scope.cancel()
 
-    async def start(self, environment_id: str, operation: str, arguments: dict[str, Any]) -> str:
+    async def start(
+        self, project_id: str, environment_id: str, operation: str, arguments: dict[str, Any]
+    ) -> str:
         """Begin an upload; its id.
 
         Raises `NotFound`, `ResourceExhausted`, and `Conflict` for a file that is not to be
         overwritten: whoever sends the bytes first hears of it after them.
         """
-        await self._environments.get(environment_id)
+        await self._environments.get(project_id, environment_id)
         if operation == "write_file" and not arguments.get("overwrite"):
-            await self._check_free(environment_id, arguments["path"])
-        if len(self._uploads) >= MAX_OPEN:
+            await self._check_free(project_id, environment_id, arguments["path"])
+        if sum(one.project_id == project_id for one in self._uploads.values()) >= MAX_OPEN:
             raise ResourceExhausted(f"{MAX_OPEN} uploads are open already; try again later.")
         send, receive = anyio.create_memory_object_stream[bytes](2)
         upload_id = new_secret("upl")
-        upload = self._uploads[upload_id] = Upload(send, receive)
+        upload = self._uploads[upload_id] = Upload(project_id, send, receive)
         self._tasks.start_soon(self._run, upload_id, upload, environment_id, operation, arguments)
         return upload_id
 
-    async def _check_free(self, environment_id: str, path: str) -> None:
+    async def _check_free(self, project_id: str, environment_id: str, path: str) -> None:
         try:
-            await self._environments.list_files(environment_id, {"path": path, "stat": True})
+            await self._environments.list_files(
+                project_id, environment_id, {"path": path, "stat": True}
+            )
         except SandlotError as error:
             if error.code != NotFound.code:
                 raise
@@ -74,15 +79,19 @@ class Uploads:
             raise Conflict(f"'{path}' exists already.")
 
     async def feed(
-        self, upload_id: str, offset: int, chunks: AsyncIterable[bytes], *, last: bool
+        self,
+        project_id: str,
+        upload_id: str,
+        offset: int,
+        chunks: AsyncIterable[bytes],
+        *,
+        last: bool,
     ) -> Any:
         """Take the bytes of one request; what was written when it was the last one.
 
         Raises `NotFound`, `InvalidRequest` for a wrong offset, and what the writing raised.
         """
-        upload = self._uploads.get(upload_id)
-        if upload is None:
-            raise NotFound("There is no such upload, or it has timed out.")
+        upload = self._find(project_id, upload_id)
         if offset != upload.received:
             raise InvalidRequest(
                 f"The upload stands at byte {upload.received}, the request says {offset}."
@@ -97,12 +106,15 @@ class Uploads:
             raise upload.error
         return upload.value
 
-    def received(self, upload_id: str) -> int:
+    def received(self, project_id: str, upload_id: str) -> int:
         """How many bytes an upload has got. Raises `NotFound`."""
+        return self._find(project_id, upload_id).received
+
+    def _find(self, project_id: str, upload_id: str) -> Upload:
         upload = self._uploads.get(upload_id)
-        if upload is None:
+        if upload is None or upload.project_id != project_id:
             raise NotFound("There is no such upload, or it has timed out.")
-        return upload.received
+        return upload
 
     async def _pass_on(self, upload: Upload, chunks: AsyncIterable[bytes]) -> None:
         async for chunk in chunks:
@@ -127,7 +139,7 @@ class Uploads:
             with upload.scope:
                 chunks = _received(upload.receive)
                 upload.value = await self._environments.upload(
-                    environment_id, operation, arguments, chunks
+                    upload.project_id, environment_id, operation, arguments, chunks
                 )
             if upload.scope.cancelled_caught:
                 upload.error = NotFound("The upload has timed out.")

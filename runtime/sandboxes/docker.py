@@ -5,7 +5,7 @@ The archive API (`docker cp`) is never used: bytes travel through the guest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -101,6 +101,13 @@ class DockerProvider:
             for row in found
             if f"{LABEL}.sandbox" in row["Labels"]
         ]
+
+    async def workspace_bytes(self, environment_ids: Sequence[str]) -> int:
+        """What the workspaces of these environments take on the disk, together."""
+        if self._workspaces is None:
+            return 0
+        count = partial(self._workspaces.stored_bytes, environment_ids)
+        return await anyio.to_thread.run_sync(count)
 
     async def delete_workspace(self, environment_id: str) -> None:
         """Delete the image file or the volume."""

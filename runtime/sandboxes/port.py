@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -74,6 +75,10 @@ class SandboxProvider(Protocol):
 
     async def delete_workspace(self, environment_id: str) -> None:
         """Delete what an environment kept. Its sandbox must have been removed."""
+        ...
+
+    async def workspace_bytes(self, environment_ids: Sequence[str]) -> int:
+        """What the workspaces of these environments take on the disk, together."""
         ...
 
     async def log_tail(self, sandbox_id: str) -> str:

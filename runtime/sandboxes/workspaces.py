@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from runtime.errors import SandboxUnavailable, StorageFull
@@ -73,6 +74,10 @@ class LoopWorkspaces:
         self.unmount(environment_id)
         self._image(environment_id).unlink(missing_ok=True)
 
+    def stored_bytes(self, environment_ids: Sequence[str]) -> int:
+        """What these workspaces take on the disk, together. Blocks."""
+        return sum(_taken(self._image(one)) for one in environment_ids)
+
     def _check_room(self, image: Path, is_new: bool) -> None:
         """Raise `StorageFull` unless all mounted workspaces and this one can grow to their size.
 
@@ -117,6 +122,13 @@ def _growth(image: Path) -> int:
     """How many bytes a sparse image can still take from the disk."""
     found = image.stat()
     return max(0, found.st_size - found.st_blocks * 512)
+
+
+def _taken(image: Path) -> int:
+    try:
+        return image.stat().st_blocks * 512
+    except FileNotFoundError:
+        return 0
 
 
 def _run(*command: str) -> None:

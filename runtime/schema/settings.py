@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr
 
 from runtime.schema.base import Strict
 from runtime.schema.network import Allowlist
+from runtime.schema.quotas import QuotasSettings
 
 Tokens = Annotated[int, Field(ge=1000)]
 ProviderKind = Literal["google", "openai", "anthropic", "openai_compatible"]
@@ -171,6 +172,7 @@ class Settings(Strict):
     sandbox: SandboxSettings = SandboxSettings()
     limits: LimitsSettings = LimitsSettings()
     files: FilesSettings = FilesSettings()
+    quotas: QuotasSettings = QuotasSettings()
     search: SearchSettings | None = None
     outbound: OutboundSettings = OutboundSettings()
     egress: EgressSettings = EgressSettings()

@@ -101,6 +101,15 @@ class Environments:
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         return [_record(row) for row in rows]
 
+    async def active_ids(self, project_id: str) -> list[str]:
+        """The ids of all active environments of a project."""
+        statement = select(table.c.id).where(
+            table.c.project_id == project_id, table.c.status == "active"
+        )
+        return await self._database.read(
+            lambda connection: list(connection.execute(statement).scalars())
+        )
+
     async def touch(self, environment_id: str, moment: datetime) -> None:
         """Note that the environment was used at `moment`."""
         statement = update(table).where(table.c.id == environment_id).values(last_used=moment)

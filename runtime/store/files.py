@@ -1,13 +1,16 @@
-"""The table of files: what callers uploaded, and what they are uploading."""
+"""The table of files: what callers uploaded, and what they are uploading.
+
+Ids are chosen by callers and unique in their project only; blobs and secrets are unique.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, or_, select, update
 
 from runtime.store.database import Database
 from runtime.store.tables import files as table
@@ -37,7 +40,9 @@ class FileRecord:
     created: datetime
     updated: datetime
     expires: datetime
-    project_id: str = "default"
+    project_id: str
+    key_id: str
+    """Of the API key that began the upload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class Load:
     """How much there is."""
 
     size_bytes: int
-    """Of all files, those that are being uploaded with the size that was announced."""
+    """Of files, those that are being uploaded with the size that was announced."""
     uploading: int
 
 
@@ -54,6 +59,10 @@ class NameTaken(Exception):
 
 
 _COLUMNS = [table.c[field.name] for field in fields(FileRecord)]
+_LOAD = select(
+    func.coalesce(func.sum(table.c.size_bytes), 0),
+    func.count().filter(table.c.state == "uploading"),
+)
 
 
 def _record(row: Row[tuple[object, ...]]) -> FileRecord:
@@ -66,25 +75,35 @@ class Files:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get(self, file_id: str) -> FileRecord | None:
-        """An active file, expired or not."""
-        statement = select(*_COLUMNS).where(table.c.id == file_id, table.c.state == "active")
+    async def get(self, project_id: str, file_id: str) -> FileRecord | None:
+        """An active file of a project, expired or not."""
+        statement = select(*_COLUMNS).where(
+            table.c.id == file_id, table.c.project_id == project_id, table.c.state == "active"
+        )
         row = await self._database.read(lambda found: found.execute(statement).one_or_none())
         return None if row is None else _record(row)
 
     async def upload(self, digest: str) -> FileRecord | None:
-        """The file of an upload, also when it is done."""
+        """The file of an upload, also when it is done, of the project in which it began."""
         statement = select(*_COLUMNS).where(table.c.upload_digest == digest)
         row = await self._database.read(lambda found: found.execute(statement).one_or_none())
         return None if row is None else _record(row)
 
     async def page(
-        self, moment: datetime, limit: int, after: tuple[datetime, str] | None = None
+        self,
+        project_id: str,
+        moment: datetime,
+        limit: int,
+        after: tuple[datetime, str] | None = None,
     ) -> list[FileRecord]:
         """Active files that have not expired at `moment`, newest first, beyond `after`."""
         statement = (
             select(*_COLUMNS)
-            .where(table.c.state == "active", table.c.expires > moment)
+            .where(
+                table.c.project_id == project_id,
+                table.c.state == "active",
+                table.c.expires > moment,
+            )
             .order_by(table.c.created.desc(), table.c.id)
             .limit(limit)
         )
@@ -95,12 +114,15 @@ class Files:
         rows = await self._database.read(lambda found: found.execute(statement).all())
         return [_record(row) for row in rows]
 
-    async def load(self) -> Load:
-        """How much is stored and on its way."""
-        statement = select(
-            func.coalesce(func.sum(table.c.size_bytes), 0),
-            func.count().filter(table.c.state == "uploading"),
-        )
+    async def load(self, project_id: str) -> Load:
+        """How much is stored and on its way in a project."""
+        return await self._load(_LOAD.where(table.c.project_id == project_id))
+
+    async def load_of_all_projects(self) -> Load:
+        """The same of all together."""
+        return await self._load(_LOAD)
+
+    async def _load(self, statement: Select[Any, int]) -> Load:
         row = await self._database.read(lambda found: found.execute(statement).one())
         return Load(*row)
 
@@ -111,12 +133,14 @@ class Files:
         """
 
         def work(connection: Connection) -> str | None:
-            find = select(table.c.state, table.c.blob).where(table.c.id == record.id)
-            found = connection.execute(find).one_or_none()
+            named = and_(table.c.id == record.id, table.c.project_id == record.project_id)
+            found = connection.execute(
+                select(table.c.state, table.c.blob).where(named)
+            ).one_or_none()
             if found is not None and found.state == "active":
                 raise NameTaken(record.id)
             if found is not None:
-                connection.execute(delete(table).where(table.c.id == record.id))
+                connection.execute(delete(table).where(named))
             values = {column.name: getattr(record, column.name) for column in _COLUMNS}
             connection.execute(insert(table).values(values))
             return None if found is None else found.blob
@@ -153,7 +177,14 @@ class Files:
         count = await self._database.write(lambda found: found.execute(statement).rowcount)
         return count == 1
 
-    async def expired(self, moment: datetime, limit: int = 100) -> Sequence[str]:
+    async def uploads_of_key(self, key_id: str) -> Sequence[str]:
+        """Blobs of unfinished uploads that a key began."""
+        statement = select(table.c.blob).where(
+            table.c.key_id == key_id, table.c.state == "uploading"
+        )
+        return await self._database.read(lambda found: found.execute(statement).scalars().all())
+
+    async def expired_in_any_project(self, moment: datetime, limit: int = 100) -> Sequence[str]:
         """Blobs of files and uploads that are to be deleted at `moment`."""
         statement = (
             select(table.c.blob)
@@ -163,7 +194,7 @@ class Files:
         )
         return await self._database.read(lambda found: found.execute(statement).scalars().all())
 
-    async def blobs(self) -> Sequence[str]:
+    async def blobs_of_all_projects(self) -> Sequence[str]:
         """The blobs of all files and uploads."""
         statement = select(table.c.blob)
         return await self._database.read(lambda found: found.execute(statement).scalars().all())

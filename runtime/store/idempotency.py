@@ -19,7 +19,7 @@ class Claim:
 
     key: str
     request_hash: str
-    project_id: str = "default"
+    project_id: str
 
 
 @dataclass(frozen=True, slots=True)

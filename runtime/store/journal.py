@@ -7,7 +7,7 @@ together with its row, under the row of the interaction; a settled interaction t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from sqlalchemy import (
 from runtime.errors import Conflict, NotFound, StorageFull
 from runtime.store import codec, idempotency
 from runtime.store.ballast import Ballast
+from runtime.store.bounds import Bounds, check_bounds
 from runtime.store.database import Database
 from runtime.store.environments import EnvironmentRecord, NetworkChange, insert_environment
 from runtime.store.events import SELECT_LOG, Event, Logged
@@ -53,6 +54,7 @@ class Beginning:
     claim: idempotency.Claim | None = None
     turn: Turn | None = None
     """The turn of a session that it is."""
+    bounds: Bounds = field(default_factory=Bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,9 @@ class Journal:
         """Accept an interaction.
 
         Raises `StorageFull`, `NotFound` when the environment has gone meanwhile,
-        `idempotency.AlreadyClaimed` when another call took the same key, and
-        `sessions.SessionMoved` when the session is not where the turn takes it to be.
+        `idempotency.AlreadyClaimed` when another call took the same key,
+        `sessions.SessionMoved` when the session is not where the turn takes it to be, and
+        `bounds.BoundReached` when the project has as much as it may have.
         """
         self._ballast.lay()
         await self._database.write(lambda connection: _begin(connection, beginning))
@@ -198,15 +201,17 @@ class Journal:
 
 def _begin(connection: Connection, beginning: Beginning) -> None:
     record = beginning.record
-    moment = record.summary.created
+    moment, project_id = record.summary.created, record.summary.project_id
     if beginning.claim is not None:
         idempotency.check_unclaimed(connection, beginning.claim, moment)
     if beginning.turn is not None:
         take_turn(connection, beginning.turn, moment)
+    is_new = beginning.new_environment is not None
+    check_bounds(connection, project_id, beginning.bounds, new_environment=is_new)
     if beginning.new_environment is not None:
         insert_environment(connection, beginning.new_environment)
     if beginning.used_environment is not None:
-        _use_environment(connection, beginning.used_environment, beginning.new_network, moment)
+        _use_environment(connection, beginning, beginning.used_environment)
     connection.execute(insert(interactions), _row(record))
     _insert_events(connection, record.summary.id, 1, [beginning.first_event], moment)
     if beginning.claim is not None:
@@ -273,15 +278,18 @@ def _insert_events(
     return stored
 
 
-def _use_environment(
-    connection: Connection, environment_id: str, change: NetworkChange | None, moment: datetime
-) -> None:
-    values: dict[str, Any] = {"last_used": moment}
+def _use_environment(connection: Connection, beginning: Beginning, environment_id: str) -> None:
+    summary, change = beginning.record.summary, beginning.new_network
+    values: dict[str, Any] = {"last_used": summary.created}
     if change is not None:
         values |= {"network": change.network, "network_secrets": change.secrets}
     statement = (
         update(environments)
-        .where(environments.c.id == environment_id, environments.c.status == "active")
+        .where(
+            environments.c.id == environment_id,
+            environments.c.project_id == summary.project_id,
+            environments.c.status == "active",
+        )
         .values(values)
     )
     if connection.execute(statement).rowcount != 1:

@@ -24,7 +24,7 @@ class SessionRecord:
     ttl_seconds: float
     created: datetime
     expires: datetime
-    project_id: str = "default"
+    project_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,11 @@ class Sessions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get(self, session_id: str, moment: datetime) -> SessionRecord | None:
-        """A session that has not expired at `moment`."""
-        statement = select(*_COLUMNS).where(table.c.id == session_id, table.c.expires > moment)
+    async def get(self, project_id: str, session_id: str, moment: datetime) -> SessionRecord | None:
+        """A session of a project that has not expired at `moment`."""
+        statement = select(*_COLUMNS).where(
+            table.c.id == session_id, table.c.project_id == project_id, table.c.expires > moment
+        )
         row = await self._database.read(
             lambda connection: connection.execute(statement).one_or_none()
         )
@@ -71,7 +73,11 @@ def take_turn(connection: Connection, turn: Turn, moment: datetime) -> None:
         return
     statement = (
         update(table)
-        .where(table.c.id == turn.record.id, table.c.last_interaction_id == turn.follows)
+        .where(
+            table.c.id == turn.record.id,
+            table.c.project_id == turn.record.project_id,
+            table.c.last_interaction_id == turn.follows,
+        )
         .values(values)
     )
     if connection.execute(statement).rowcount != 1:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -69,6 +70,7 @@ environments = Table(
     _json("credential_variables"),
     _json("limits"),
     Index(None, "status", "last_used"),
+    Index(None, "project_id", "id"),
 )
 
 egress_events = Table(
@@ -105,7 +107,8 @@ interactions = Table(
     Column("created", Moment, nullable=False),
     Column("updated", Moment, nullable=False),
     Column("settled_at", Moment),
-    Index(None, "settled_at"),
+    Index(None, "settled_at", "project_id"),
+    Index(None, "project_id", "id"),
     Index(None, "environment_id"),
 )
 
@@ -157,7 +160,7 @@ sessions = Table(
 files = Table(
     "files",
     metadata,
-    Column("id", String(64), primary_key=True),
+    Column("id", String(64), nullable=False),
     Column("state", String(16), nullable=False),
     Column("blob", String(64), nullable=False),
     Column("upload_digest", String(64), nullable=False),
@@ -170,8 +173,34 @@ files = Table(
     Column("updated", Moment, nullable=False),
     Column("expires", Moment, nullable=False),
     Column("project_id", String(64), nullable=False),
+    Column("key_id", String(64), nullable=False),
+    PrimaryKeyConstraint("project_id", "id"),
     Index(None, "blob", unique=True),
     Index(None, "upload_digest", unique=True),
     Index(None, "expires"),
-    Index(None, "created", "id"),
+    Index(None, "project_id", "created", "id"),
+    Index(None, "key_id"),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("created", Moment, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("project_id", String(64), ForeignKey("projects.id"), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("prefix", String(32), nullable=False),
+    Column("name", String(256)),
+    _json("scopes", nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("last_used", Moment),
+    Column("revoked", Moment),
+    Index(None, "digest", unique=True),
+    Index(None, "project_id"),
 )

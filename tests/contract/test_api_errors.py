@@ -163,7 +163,7 @@ async def test_fields_that_are_not_right(api: Running, changes: dict[str, Any], 
     code = "model_not_configured" if "gpt-9" in words else "invalid_request"
     assert words in fault(answer, 400, code)
     assert api.parts.runs.plans == []
-    assert await api.parts.store.interactions.page(limit=10) == []
+    assert await api.parts.store.interactions.page("default", limit=10) == []
 
 
 @pytest.mark.parametrize(

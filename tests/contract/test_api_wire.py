@@ -11,6 +11,8 @@ import httpx2
 import pytest
 
 from runtime.api import stream
+from runtime.controller.presence import Presence
+from runtime.schema.callers import OPERATOR
 from runtime.schema.events import EVENT
 from tests.support.server import HEADERS, Running, running
 from tests.support.services import Models
@@ -118,7 +120,7 @@ async def test_a_dropped_stream_is_continued_without_gap_or_double(api: Running)
             async for line in answer.aiter_lines():
                 seen += [line[4:]] if line.startswith("id: ") else []
     assert seen == [str(n + 1) for n in range(len(seen))]
-    assert (await api.parts.interactions.summary(interaction)).status == "completed"
+    assert (await api.parts.interactions.summary("default", interaction)).status == "completed"
 
 
 async def test_a_silent_stream_is_kept_alive(api: Running) -> None:
@@ -137,7 +139,7 @@ async def test_a_silent_stream_is_kept_alive(api: Running) -> None:
         return {"type": "http.disconnect"}
 
     blocks = stream.stored_blocks(api.parts.log.follow_stored(begun["id"]))
-    answer = stream.EventStream(blocks, anyio.Event(), keep_alive_seconds=0.01)
+    answer = stream.EventStream(blocks, anyio.Event(), stay=Presence().enter(OPERATOR), keep_alive_seconds=0.01)
     with anyio.fail_after(5):
         await answer({"type": "http"}, receive, send)
     assert b": keep-alive\n\n" in sent
@@ -182,7 +184,7 @@ async def test_an_unstored_interaction_is_gone_once_answered(api: Running) -> No
         body = {**AGENT, "input": "say:secret", "store": False, "stream": True}
         streamed = await client.post("/v1/interactions", json=body)
         assert "interaction.completed" in streamed.text
-    assert await api.parts.store.interactions.page(limit=10) == []
+    assert await api.parts.store.interactions.page("default", limit=10) == []
 
 
 async def test_who_leaves_an_unstored_call_stops_its_run(api: Running) -> None:
@@ -198,7 +200,7 @@ async def test_who_leaves_an_unstored_call_stops_its_run(api: Running) -> None:
                     tasks.cancel_scope.cancel()
             assert not scope.cancelled_caught
         with anyio.fail_after(5):
-            while await api.parts.store.interactions.page(limit=10):
+            while await api.parts.store.interactions.page("default", limit=10):
                 await anyio.lowlevel.checkpoint()
 
 

@@ -396,7 +396,7 @@ async def test_what_was_sent_is_shown_again_and_kept_apart(tmp_path: Path) -> No
         whole = (await client.get(f"/v1/interactions/{made['id']}?include_input=true")).json()
         assert whole["input"] == parts
         assert whole["steps"][0]["content"] == parts
-        record = await world.api.store.interactions.get(made["id"])
+        record = await world.api.store.interactions.get("default", made["id"])
         assert record is not None and len(str(record.request)) < 2000
         assert len(list((tmp_path / "state" / "media" / made["id"]).iterdir())) == 2
         await client.delete(f"/v1/interactions/{made['id']}")

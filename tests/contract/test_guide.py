@@ -291,24 +291,24 @@ async def test_unknown_and_expired_sessions_are_not_found(api: LocalController) 
 
 
 async def expired(store: Store, session_id: str) -> None:
-    record = await store.sessions.get(session_id, clock.now())
+    record = await store.sessions.get("default", session_id, clock.now())
     assert record is not None
     await anyio.sleep((record.expires - clock.now()).total_seconds())
-    assert await store.sessions.get(session_id, clock.now()) is None
+    assert await store.sessions.get("default", session_id, clock.now()) is None
 
 
 async def test_each_turn_renews_a_session(api: LocalController) -> None:
     opening = {"model": "gemini-3-pro", "contents": "a", "session_config": {"ttl": "100s"}}
     _, first, _ = await post(api, opening)
-    before = await api.store.sessions.get(first["session_id"], clock.now())
+    before = await api.store.sessions.get("default", first["session_id"], clock.now())
     await post(api, {"session_id": first["session_id"], "contents": "b"})
-    after = await api.store.sessions.get(first["session_id"], clock.now())
+    after = await api.store.sessions.get("default", first["session_id"], clock.now())
     assert before is not None
     assert after is not None
     assert after.expires > before.expires
     longer = {"session_id": first["session_id"], "contents": "c", "session_config": {"ttl": 900}}
     await post(api, longer)
-    last = await api.store.sessions.get(first["session_id"], clock.now())
+    last = await api.store.sessions.get("default", first["session_id"], clock.now())
     assert last is not None
     assert last.ttl_seconds == 900
 

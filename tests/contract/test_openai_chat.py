@@ -59,7 +59,7 @@ async def test_chat(api: LocalController) -> None:
     assert (spec.generation.stop_sequences, spec.generation.seed) == (["."], 1)
     assert [step.type for step in spec.history] == ["user_input", "model_output", "user_input"]
     # Nothing stays, as with a server that keeps no state.
-    assert await api.store.interactions.get(made.id.replace("chatcmpl-", "int_")) is None
+    assert await api.store.interactions.get("default", made.id.replace("chatcmpl-", "int_")) is None
 
 
 @pytest.mark.parametrize("model", [MODEL, "antigravity"])

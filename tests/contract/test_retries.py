@@ -111,7 +111,7 @@ async def test_retries_of_the_sdks(api: Running, call: Callable[[str], Awaitable
     assert answers == ["once"]
     assert gateway.calls > 1
     assert len(api.parts.runs.plans) == 1
-    assert len(await api.parts.store.interactions.page(limit=10)) == 1
+    assert len(await api.parts.store.interactions.page("default", limit=10)) == 1
 
 
 async def left(api: Running) -> None:

@@ -58,12 +58,12 @@ async def test_a_chain_is_the_whole_conversation_oldest_first(store: Store) -> N
     await chain(store, 4)
     histories = Histories(store)
     for _ in range(2):
-        found = await histories.load("int_3")
+        found = await histories.load("default", "int_3")
         assert words(found.steps) == expected("int_0", "int_1", "int_2", "int_3")
         assert found.previous is not None
         assert found.previous.id == "int_3"
-    assert words((await histories.load("int_1")).steps) == expected("int_0", "int_1")
-    assert (await histories.load(None)).steps == []
+    assert words((await histories.load("default", "int_1")).steps) == expected("int_0", "int_1")
+    assert (await histories.load("default", None)).steps == []
 
 
 async def test_branches_share_what_they_go_on_from_and_nothing_else(store: Store) -> None:
@@ -71,14 +71,14 @@ async def test_branches_share_what_they_go_on_from_and_nothing_else(store: Store
     await turn(store, "int_a", "int_1")
     await turn(store, "int_b", "int_1")
     histories = Histories(store)
-    assert words((await histories.load("int_a")).steps) == expected("int_0", "int_1", "int_a")
-    assert words((await histories.load("int_b")).steps) == expected("int_0", "int_1", "int_b")
+    assert words((await histories.load("default", "int_a")).steps) == expected("int_0", "int_1", "int_a")
+    assert words((await histories.load("default", "int_b")).steps) == expected("int_0", "int_1", "int_b")
 
 
 async def test_a_chain_has_any_length(store: Store) -> None:
     await chain(store, 1)
     last = await _long(store, 3000)
-    found = await Histories(store).load(last)
+    found = await Histories(store).load("default", last)
     assert len(found.steps) == 2 * 3001
 
 
@@ -104,7 +104,7 @@ async def test_a_turn_reads_what_is_new_and_not_the_whole_chain_again(store: Sto
     await chain(store, 1)
     histories = Histories(store)
     last = await _long(store, 200)
-    await histories.load(last)
+    await histories.load("default", last)
     asked: list[Any] = []
     event.listen(
         store._database._readers,
@@ -112,21 +112,22 @@ async def test_a_turn_reads_what_is_new_and_not_the_whole_chain_again(store: Sto
         lambda _c, _cursor, statement, parameters, *_: asked.append((statement, parameters)),
     )
     await turn(store, "int_next", last)
-    assert len((await histories.load("int_next")).steps) == 2 * 202
+    assert len((await histories.load("default", "int_next")).steps) == 2 * 202
     bulk = [parameters for statement, parameters in asked if "request" in statement]
-    assert [len(found) for found in bulk] == [1], "the bulk of the new turn alone is read"
+    ids = [[one for one in found if one != "default"] for found in bulk]
+    assert ids == [["int_next"]], "the bulk of the new turn alone is read"
 
 
 async def test_a_deleted_link_is_missed_though_it_was_read_before(store: Store) -> None:
     await chain(store, 3)
     histories = Histories(store)
-    await histories.load("int_2")
+    await histories.load("default", "int_2")
     await store.journal.forget("int_1")
     with pytest.raises(NotFound, match="earlier interaction int_1 was deleted"):
-        await histories.load("int_2")
+        await histories.load("default", "int_2")
     with pytest.raises(NotFound, match="there is no interaction 'int_1'"):
-        await histories.load("int_1")
-    assert words((await histories.load("int_0")).steps) == expected("int_0")
+        await histories.load("default", "int_1")
+    assert words((await histories.load("default", "int_0")).steps) == expected("int_0")
 
 
 async def test_what_is_not_stored_or_not_ended_cannot_be_continued(store: Store) -> None:
@@ -135,18 +136,18 @@ async def test_what_is_not_stored_or_not_ended_cannot_be_continued(store: Store)
     await begin(store, "int_2")
     histories = Histories(store)
     with pytest.raises(NotFound, match="there is no interaction 'int_0'"):
-        await histories.load("int_0")
+        await histories.load("default", "int_0")
     with pytest.raises(NotFound, match="int_0 was deleted"):
-        await histories.load("int_1")
+        await histories.load("default", "int_1")
     with pytest.raises(InvalidRequest, match="int_2 is in progress"):
-        await histories.load("int_2")
+        await histories.load("default", "int_2")
 
 
 async def test_memory_is_bounded(store: Store) -> None:
     await chain(store, 30)
     histories = Histories(store, kept_characters=3000)
     for _ in range(2):
-        assert len((await histories.load("int_29")).steps) == 60
+        assert len((await histories.load("default", "int_29")).steps) == 60
         assert histories._size == sum(link.size for link in histories._kept.values()) <= 3000
         assert 0 < len(histories._kept) < 30
 

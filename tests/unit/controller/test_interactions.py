@@ -30,8 +30,8 @@ async def run(parts: Parts, **body: Any) -> tuple[str, RunPlan]:
     """Create, wait for the end; the id and the plan."""
     if "model" not in body:
         body.setdefault("agent", "antigravity")
-    accepted = await parts.interactions.create({"input": "hi", **body})
-    assert await parts.interactions.wait(accepted.id, 10)
+    accepted = await parts.interactions.create("default", {"input": "hi", **body})
+    assert await parts.interactions.wait(accepted, 10)
     return accepted.id, parts.runs.plans[-1]
 
 
@@ -49,7 +49,7 @@ async def test_an_agent_brings_all_that_it_has(parts: Parts) -> None:
     assert environment.is_new
     assert environment.variables == {"LEVEL": "info"}
     assert environment.skills == ANTIGRAVITY.skills
-    record = await parts.store.environments.get(environment.environment_id)
+    record = await parts.store.environments.get("default", environment.environment_id)
     assert record is not None
     assert record.status == "active"
     assert record.variables == {"LEVEL": "info"}
@@ -60,7 +60,7 @@ async def test_an_agent_without_sandbox_tools_has_no_environment(parts: Parts) -
     assert plan.environment is None
     assert plan.spec.model == "gpt"
     assert [tool.name for tool in plan.spec.client_functions] == ["ask"]
-    assert "environment_id" not in await parts.interactions.view(interaction)
+    assert "environment_id" not in await parts.interactions.view("default", interaction)
     _, plan = await run(parts, agent="clerk", environment="remote")
     assert plan.environment is not None
 
@@ -94,7 +94,7 @@ async def test_the_callers_model_and_budget(parts: Parts) -> None:
     interaction, plan = await run(parts, agent_config=config)
     assert plan.spec.model == "gpt"
     assert plan.spec.limits.max_total_tokens == 500
-    view = await parts.interactions.view(interaction)
+    view = await parts.interactions.view("default", interaction)
     assert view["agent_config"] == config
     assert view["model"] == "gpt"
     _, plan = await run(parts, agent_config={"max_total_tokens": 10**9})
@@ -212,7 +212,7 @@ async def test_an_environment_is_reused_by_each_spelling(parts: Parts) -> None:
         assert not plan.environment.is_new
         assert plan.environment.variables == {"LEVEL": "info"}
         assert plan.environment.skills == []
-        view = await parts.interactions.view(again)
+        view = await parts.interactions.view("default", again)
         assert view["environment_id"] == identifier
     assert first != again
 
@@ -236,7 +236,7 @@ async def test_an_expired_environment_is_not_found(parts: Parts) -> None:
     _, plan = await run(parts)
     assert plan.environment is not None
     identifier = plan.environment.environment_id
-    await parts.store.environments.retire(identifier, "expired", now())
+    await parts.store.environments.retire("default", identifier, "expired", now())
     for asked in (identifier, "0" * 32, "'; DROP TABLE environments", ""):
         with pytest.raises(NotFound, match="environment"):
             await run(parts, environment=asked)
@@ -272,11 +272,11 @@ async def test_files_and_variables_of_the_caller(parts: Parts) -> None:
         "/workspace/.agents/skills/x/SKILL.md": b"d",
     }
     assert plan.environment.variables == {"LEVEL": "debug", "TOKEN": "t"}
-    shown = (await parts.interactions.view(interaction))["environment"]
+    shown = (await parts.interactions.view("default", interaction))["environment"]
     assert "env" not in shown
     assert [source["target"] for source in shown["sources"]] == [s["target"] for s in sources]
     assert not any("content" in source for source in shown["sources"])
-    record = await parts.store.environments.get(plan.environment.environment_id)
+    record = await parts.store.environments.get("default", plan.environment.environment_id)
     assert record is not None
     assert record.sources == [{k: v for k, v in s.items() if k != "content"} for s in sources]
 
@@ -301,10 +301,10 @@ async def test_a_chain_is_remembered_whole(parts: Parts) -> None:
 async def test_a_chain_with_a_deleted_link_is_not_silently_shorter(parts: Parts) -> None:
     first, _ = await run(parts, model="gpt")
     second, _ = await run(parts, model="gpt", previous_interaction_id=first)
-    await parts.interactions.delete(first)
+    await parts.interactions.delete("default", first)
     with pytest.raises(NotFound, match=f"{first} was deleted"):
         await run(parts, model="gpt", previous_interaction_id=second)
-    assert (await parts.interactions.view(second))["status"] == "completed"
+    assert (await parts.interactions.view("default", second))["status"] == "completed"
 
 
 async def test_agents_and_models_may_share_a_chain(parts: Parts) -> None:
@@ -328,7 +328,7 @@ async def test_a_function_result_goes_on_where_the_run_stopped(parts: Parts) -> 
     assert plan.spec.history[-1].name == "weather"
     assert plan.environment is not None
     assert plan.environment.environment_id == identifier
-    view = await parts.interactions.view(done)
+    view = await parts.interactions.view("default", done)
     assert [step["type"] for step in view["steps"]] == ["function_result", "model_output"]
     with pytest.raises(InvalidRequest, match="has its result already"):
         await run(parts, input=[result], previous_interaction_id=done)
@@ -358,7 +358,7 @@ async def test_input_of_every_form(parts: Parts) -> None:
         interaction, plan = await run(parts, model="gpt", input=given)
         (step,) = plan.spec.history
         assert len(step.content) == count
-        view = await parts.interactions.view(interaction, include_input=True)
+        view = await parts.interactions.view("default", interaction, include_input=True)
         assert view["input"] == given
         assert view["steps"][0]["type"] == "user_input"
 
@@ -366,33 +366,33 @@ async def test_input_of_every_form(parts: Parts) -> None:
 async def test_null_is_the_same_as_nothing(parts: Parts) -> None:
     body = {"tools": None, "environment": None, "labels": None, "previous_interaction_id": None}
     interaction, _ = await run(parts, **body)
-    view = await parts.interactions.view(interaction)
+    view = await parts.interactions.view("default", interaction)
     assert not {*body, "errors", "error"} & {*view}
 
 
 async def test_deleting_a_running_interaction_stops_it(parts: Parts) -> None:
-    accepted = await parts.interactions.create({"model": "gpt", "input": "hang"})
-    await parts.interactions.delete(accepted.id)
+    accepted = await parts.interactions.create("default", {"model": "gpt", "input": "hang"})
+    await parts.interactions.delete("default", accepted.id)
     with pytest.raises(NotFound):
-        await parts.interactions.view(accepted.id)
+        await parts.interactions.view("default", accepted.id)
 
 
 async def test_what_nobody_executes_can_still_be_cancelled(parts: Parts) -> None:
-    accepted = await parts.interactions.create({"model": "gpt", "input": "hang"})
+    accepted = await parts.interactions.create("default", {"model": "gpt", "input": "hang"})
     parts.runs._scopes.clear()
-    await parts.interactions.cancel(accepted.id)
-    assert (await parts.interactions.summary(accepted.id)).status == "cancelled"
+    await parts.interactions.cancel("default", accepted.id)
+    assert (await parts.interactions.summary("default", accepted.id)).status == "cancelled"
 
 
 async def test_recovery_forgets_what_was_not_to_be_stored(tmp_path: Path) -> None:
     async with open_parts(tmp_path) as parts:
         body = {"model": "gpt", "input": "hang", "store": False}
-        unstored = await parts.interactions.create(body)
-        stored = await parts.interactions.create({"model": "gpt", "input": "hang"})
+        unstored = await parts.interactions.create("default", body)
+        stored = await parts.interactions.create("default", {"model": "gpt", "input": "hang"})
     async with open_parts(tmp_path) as parts:
         assert await parts.interactions.recover() == 2
         with pytest.raises(NotFound):
-            await parts.interactions.view(unstored.id)
-        view = await parts.interactions.view(stored.id)
+            await parts.interactions.view("default", unstored.id)
+        view = await parts.interactions.view("default", stored.id)
         assert view["errors"][0]["code"] == "controller_stopped"
         assert await parts.interactions.recover() == 0

@@ -87,7 +87,7 @@ async def test_settling_writes_the_last_event_and_the_steps(log: EventLog, store
     await log.append("int_1", [start(0, type="model_output"), text(0, "Hel"), text(0, "lo")])
     usage = Usage(total_tokens=7, total_input_tokens=7)
     assert await log.settle("int_1", "completed", usage)
-    record = await store.interactions.get("int_1")
+    record = await store.interactions.get("default", "int_1")
     assert record is not None
     assert record.steps == [
         {"type": "model_output", "content": [{"type": "text", "text": "Hello"}]}
@@ -117,7 +117,7 @@ async def test_nonsense_from_a_guest_does_not_keep_a_run_from_ending(
     await log.append("int_1", [start(0, type="model_output"), text(0, "a"), bad])
     await log.append("int_1", [start(1, type="model_output"), text(1, "fine")])
     assert await log.settle("int_1", "completed")
-    record = await store.interactions.get("int_1")
+    record = await store.interactions.get("default", "int_1")
     assert record is not None
     assert record.steps == [{"type": "model_output", "content": [{"type": "text", "text": "fine"}]}]
 

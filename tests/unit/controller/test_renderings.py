@@ -9,17 +9,18 @@ from runtime.controller.renderings import Renderings, render
 from tests.support.local_controller import LocalController, local_controller
 
 pytestmark = pytest.mark.anyio
+FORM, WHOLE = ("default", False), ("default", True)
 
 
 def kept(renderings: Renderings, name: str) -> bytes | None:
-    return renderings.of(name).bodies.get(False)
+    return renderings.of(name).bodies.get(FORM)
 
 
 def test_what_was_kept_is_found_until_it_changes() -> None:
     renderings = Renderings()
-    renderings.keep("a", renderings.of("a"), False, b"1")
+    renderings.keep("a", renderings.of("a"), FORM, b"1")
     assert kept(renderings, "a") == b"1"
-    assert renderings.of("a").bodies.get(True) is None
+    assert renderings.of("a").bodies.get(WHOLE) is None
     renderings.drop("a")
     assert kept(renderings, "a") is None
 
@@ -28,20 +29,20 @@ def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
     renderings = Renderings()
     before = renderings.of("a")
     renderings.drop("a")
-    renderings.keep("a", before, False, b"old")
+    renderings.keep("a", before, FORM, b"old")
     assert kept(renderings, "a") is None
 
 
 def test_memory_is_bounded_by_bytes_and_by_count() -> None:
     renderings = Renderings(max_bytes=10, max_count=3)
     for name in "abc":
-        renderings.keep(name, renderings.of(name), False, b"1234")
+        renderings.keep(name, renderings.of(name), FORM, b"1234")
     assert [name for name in "abc" if kept(renderings, name)] == ["b", "c"]
     renderings = Renderings(max_bytes=100, max_count=3)
     for name in "abcd":
-        renderings.keep(name, renderings.of(name), False, b"1234")
+        renderings.keep(name, renderings.of(name), FORM, b"1234")
     assert [name for name in "bcd" if kept(renderings, name)] == ["b", "c", "d"]
-    renderings.keep("huge", renderings.of("huge"), False, bytes(101))
+    renderings.keep("huge", renderings.of("huge"), FORM, bytes(101))
     assert kept(renderings, "huge") is None
     assert renderings._bytes == sum(one.size for one in renderings._kept.values()) <= 100
 

@@ -47,6 +47,7 @@ def environment(environment_id: str, **changes: Any) -> EnvironmentRecord:
     moment = now()
     values: dict[str, Any] = {
         "id": environment_id,
+        "project_id": "default",
         "status": "active",
         "created": moment,
         "updated": moment,

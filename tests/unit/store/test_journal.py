@@ -38,7 +38,7 @@ def settlement(status: str = "completed", **changes: Any) -> Conclude:
 
 async def test_what_began_reads_back(store: Store) -> None:
     await store.journal.begin(beginning("int_1", labels={"team": "a"}))
-    found = await store.interactions.get("int_1")
+    found = await store.interactions.get("default", "int_1")
     assert found is not None
     assert found.request == {"input": "hi"}
     assert found.summary.labels == {"team": "a"}
@@ -79,7 +79,7 @@ async def test_append_records_progress_and_keeps_what_it_does_not_name(store: St
     await store.journal.begin(beginning("int_1"))
     await store.journal.append("int_1", [{}], now(), Progress(2, "thought", {"total_tokens": 9}))
     await store.journal.append("int_1", [{}], now(), Progress(step_count=3))
-    found = await store.interactions.summary("int_1")
+    found = await store.interactions.summary("default", "int_1")
     assert found is not None
     assert (found.step_count, found.last_step, found.usage) == (3, "thought", {"total_tokens": 9})
 
@@ -88,7 +88,7 @@ async def test_settling_happens_once(store: Store) -> None:
     await store.journal.begin(beginning("int_1"))
     assert await store.journal.settle("int_1", settlement(), now())
     assert not await store.journal.settle("int_1", settlement("failed"), now())
-    found = await store.interactions.get("int_1")
+    found = await store.interactions.get("default", "int_1")
     assert found is not None
     assert found.summary.status == "completed"
     assert found.summary.last_seq == 2
@@ -106,7 +106,7 @@ async def test_racing_settlements_have_one_winner(store: Store) -> None:
     async with anyio.create_task_group() as group:
         for status in ("completed", "cancelled", "failed", "incomplete"):
             group.start_soon(settle, status)
-    found = await store.interactions.summary("int_1")
+    found = await store.interactions.summary("default", "int_1")
     assert found is not None
     assert [found.status] == won
     assert len(await store.events.all("int_1")) == 2
@@ -160,12 +160,12 @@ async def test_beginning_is_all_or_nothing(store: Store) -> None:
     )
     with pytest.raises(NotFound, match="b" * 32):
         await store.journal.begin(broken)
-    assert await store.interactions.get("int_1") is None
-    assert await store.environments.get("a" * 32) is None
+    assert await store.interactions.get("default", "int_1") is None
+    assert await store.environments.get("default", "a" * 32) is None
 
 
 async def test_a_key_makes_one_interaction(store: Store) -> None:
-    claim = Claim("k", "hash")
+    claim = Claim("k", "hash", "default")
     made: list[str] = []
 
     async def begin(name: str) -> None:
@@ -185,7 +185,7 @@ async def test_a_key_makes_one_interaction(store: Store) -> None:
 
 
 async def test_forgetting_takes_the_log_and_the_key_along(store: Store) -> None:
-    claim = Claim("k", "hash")
+    claim = Claim("k", "hash", "default")
     await store.journal.begin(Beginning(record("int_1"), CREATED, claim=claim))
     with pytest.raises(Conflict, match="cancel it first"):
         await store.journal.forget("int_1")
@@ -223,13 +223,13 @@ async def test_pages_run_newest_first_and_filter(store: Store) -> None:
     for number in range(5):
         await store.journal.begin(beginning(f"int_{number}"))
     await store.journal.settle("int_3", settlement("failed"), now())
-    newest = await store.interactions.page(limit=2)
+    newest = await store.interactions.page("default", limit=2)
     assert [found.id for found in newest] == ["int_4", "int_3"]
-    older = await store.interactions.page(limit=9, before="int_3")
+    older = await store.interactions.page("default", limit=9, before="int_3")
     assert [found.id for found in older] == ["int_2", "int_1", "int_0"]
-    assert [f.id for f in await store.interactions.page(limit=9, settled=True)] == ["int_3"]
-    assert [f.id for f in await store.interactions.page(limit=9, statuses=["failed"])] == ["int_3"]
-    assert len(await store.interactions.unsettled()) == 4
+    assert [f.id for f in await store.interactions.page("default", limit=9, settled=True)] == ["int_3"]
+    assert [f.id for f in await store.interactions.page("default", limit=9, statuses=["failed"])] == ["int_3"]
+    assert len(await store.interactions.unsettled_in_any_project()) == 4
 
 
 async def test_only_answered_unstored_interactions_are_forgettable(store: Store) -> None:
@@ -238,4 +238,4 @@ async def test_only_answered_unstored_interactions_are_forgettable(store: Store)
     await store.journal.begin(beginning("int_3"))
     for name in ("int_2", "int_3"):
         await store.journal.settle(name, settlement(), now())
-    assert await store.interactions.forgettable() == ["int_2"]
+    assert await store.interactions.forgettable_in_any_project() == ["int_2"]

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.anyio
 def record(moment: datetime, last: str = "int_1") -> SessionRecord:
     return SessionRecord(
         id="session_1",
+        project_id="default",
         last_interaction_id=last,
         environment_id=None,
         settings={"model": "m"},
@@ -34,9 +35,9 @@ async def test_a_session_reads_back_until_it_expires(store: Store) -> None:
     moment = now()
     opened = record(moment)
     await take(store, Turn(opened, None), moment)
-    assert await store.sessions.get("session_1", moment) == opened
-    assert await store.sessions.get("session_2", moment) is None
-    assert await store.sessions.get("session_1", opened.expires) is None
+    assert await store.sessions.get("default", "session_1", moment) == opened
+    assert await store.sessions.get("default", "session_2", moment) is None
+    assert await store.sessions.get("default", "session_1", opened.expires) is None
 
 
 async def test_a_turn_follows_the_last_one_only(store: Store) -> None:
@@ -46,7 +47,7 @@ async def test_a_turn_follows_the_last_one_only(store: Store) -> None:
     await take(store, Turn(second, "int_1"), moment)
     with pytest.raises(SessionMoved):
         await take(store, Turn(record(moment, "int_3"), "int_1"), moment)
-    assert await store.sessions.get("session_1", moment) == second
+    assert await store.sessions.get("default", "session_1", moment) == second
 
 
 async def test_an_expired_session_is_dropped_with_the_next_turn(store: Store) -> None:
@@ -56,5 +57,5 @@ async def test_an_expired_session_is_dropped_with_the_next_turn(store: Store) ->
     with pytest.raises(SessionMoved):
         await take(store, Turn(record(late, "int_2"), "int_1"), late)
     await take(store, Turn(replace(record(late), id="session_2"), None), late)
-    assert await store.sessions.get("session_1", moment) is None
-    assert await store.sessions.get("session_2", late) is not None
+    assert await store.sessions.get("default", "session_1", moment) is None
+    assert await store.sessions.get("default", "session_2", late) is not None

@@ -54,7 +54,7 @@ async def test_a_store_keeps_what_it_was_given(tmp_path: Path) -> None:
     async with Store.open(tmp_path) as store:
         await store.journal.begin(beginning("int_1"))
     async with Store.open(tmp_path) as store:
-        assert await store.interactions.get("int_1") is not None
+        assert await store.interactions.get("default", "int_1") is not None
 
 
 async def test_only_the_owner_can_read_the_files(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ async def test_a_killed_controller_lets_go_and_its_commits_stay(tmp_path: Path) 
         assert child.stdout.readline() == "ready\n"
         child.send_signal(signal.SIGKILL)
     async with Store.open(tmp_path) as store:
-        assert await store.interactions.get("int_1") is not None
+        assert await store.interactions.get("default", "int_1") is not None
 
 
 async def test_a_database_from_the_future_is_refused(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ async def test_a_full_database_refuses_work_but_still_records_ends(tmp_path: Pat
         assert page.last_seq == 1
         steps = [{"type": "model_output", "text": "x" * 100_000}]
         assert await store.journal.settle("int_1", settlement(steps=steps), now())
-        found = await store.interactions.get("int_1")
+        found = await store.interactions.get("default", "int_1")
         assert found is not None
         assert found.summary.status == "completed"
         assert found.steps is None

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from runtime.api.auth import CallerDep
 from runtime.api.bodies import read_json
 from runtime.api.compat.openai import chat, schemas, streams
 from runtime.api.compat.openai.calls import Previous, Target, chat_body, responses_body
@@ -20,13 +21,15 @@ from runtime.api.compat.openai.response import (
     response_head,
     response_of,
 )
-from runtime.api.creation import Begun, answered, begin, wait_for
+from runtime.api.creation import Begun, answered, begin, staying, wait_for
 from runtime.api.faults import documented
 from runtime.api.schemas import EVENTS, json_body
 from runtime.api.services import Services, ServicesDep
 from runtime.api.stream import EventStream, Framing
-from runtime.controller.interactions import Accepted
+from runtime.controller.interactions import Accepted, Known
+from runtime.controller.presence import Stay
 from runtime.errors import NotFound
+from runtime.schema.callers import Caller
 from runtime.store import InteractionSummary
 
 router = APIRouter(tags=["openai"])
@@ -42,21 +45,22 @@ _UNDATED = 0
 @router.post(
     "/responses",
     response_class=JSONResponse,
-    responses={200: _STREAM, **_documented(400, 404, 413, 415, 507)},
+    responses={200: _STREAM, **_documented(400, 404, 413, 415, 429, 507)},
     openapi_extra=json_body(ResponsesRequest),
 )
-async def create_response(request: Request, services: ServicesDep) -> Response:
+async def create_response(request: Request, caller: CallerDep, services: ServicesDep) -> Response:
     """Run an agent or a model: wait for the end, stream, or run in the background."""
     sent = await read_json(request)
     asked = read(ResponsesRequest, sent)
     target = _target(services, asked.model)
-    previous = await _previous(services, asked.previous_response_id)
+    previous = await _previous(services, caller, asked.previous_response_id)
     body = responses_body(asked, target, previous)
-    begun = await begin(request, services, sent, body)
-    if asked.stream:
-        return await _response_stream(services, begun.accepted.id, begun.accepted)
-    unheard = await wait_for(request, services, begun)
-    return unheard or await _response(services, begun)
+    with staying(services, caller) as stay:
+        begun = await begin(request, services, sent, body)
+        if asked.stream:
+            return await _response_stream(services, begun.accepted, stay)
+        unheard = await wait_for(request, services, begun, stay)
+        return unheard or await _response(services, begun)
 
 
 @router.get(
@@ -66,15 +70,17 @@ async def create_response(request: Request, services: ServicesDep) -> Response:
 )
 async def retrieve_response(
     response_id: str,
+    caller: CallerDep,
     services: ServicesDep,
     stream: bool = False,
     starting_after: Annotated[int, Query(ge=-1)] = -1,
 ) -> Response:
     """A response as it is now; with `stream` its events, those after a number only."""
-    found = await _known(services, response_id)
-    if stream:
-        return await _response_stream(services, found, after=starting_after)
-    return JSONResponse(await _shown(services, found))
+    found = await _known(services, caller, response_id)
+    if not stream:
+        return JSONResponse(await _shown(services, found))
+    with staying(services, caller) as stay:
+        return await _response_stream(services, found, stay, after=starting_after)
 
 
 @router.post(
@@ -82,10 +88,10 @@ async def retrieve_response(
     response_class=JSONResponse,
     responses={200: _ONE, **_documented(404)},
 )
-async def cancel_response(response_id: str, services: ServicesDep) -> Response:
+async def cancel_response(response_id: str, caller: CallerDep, services: ServicesDep) -> Response:
     """Stop it; one that has ended stays as it is."""
-    found = await _known(services, response_id)
-    await services.interactions.cancel(found)
+    found = await _known(services, caller, response_id)
+    await services.interactions.cancel(caller.project_id, found.id)
     return JSONResponse(await _shown(services, found))
 
 
@@ -94,10 +100,10 @@ async def cancel_response(response_id: str, services: ServicesDep) -> Response:
     response_class=JSONResponse,
     responses={200: {"model": schemas.OpenAIDeleted}, **_documented(404)},
 )
-async def delete_response(response_id: str, services: ServicesDep) -> Response:
+async def delete_response(response_id: str, caller: CallerDep, services: ServicesDep) -> Response:
     """Forget it; a running one is cancelled first."""
-    found = await _known(services, response_id)
-    await services.interactions.delete(found)
+    found = await _known(services, caller, response_id)
+    await services.interactions.delete(caller.project_id, found.id)
     return JSONResponse({"id": response_id, "object": "response", "deleted": True})
 
 
@@ -110,17 +116,21 @@ async def delete_response(response_id: str, services: ServicesDep) -> Response:
     },
     openapi_extra=json_body(ChatRequest),
 )
-async def create_chat_completion(request: Request, services: ServicesDep) -> Response:
+async def create_chat_completion(
+    request: Request, caller: CallerDep, services: ServicesDep
+) -> Response:
     """Answer a conversation, at once or in chunks."""
     sent = await read_json(request)
     asked = read(ChatRequest, sent)
     body = chat_body(asked, _target(services, asked.model))
-    begun = await begin(request, services, sent, body)
-    if asked.stream:
-        options = asked.stream_options
-        return await _chat_stream(services, begun.accepted, bool(options and options.include_usage))
-    unheard = await wait_for(request, services, begun)
-    return unheard or await _completion(services, begun)
+    with staying(services, caller) as stay:
+        begun = await begin(request, services, sent, body)
+        if asked.stream:
+            options = asked.stream_options
+            with_usage = bool(options and options.include_usage)
+            return await _chat_stream(services, begun.accepted, stay, with_usage)
+        unheard = await wait_for(request, services, begun, stay)
+        return unheard or await _completion(services, begun)
 
 
 @router.get(
@@ -164,85 +174,85 @@ def _target(services: Services, name: str) -> Target:
         return Target(name)
 
 
-async def _previous(services: Services, response_id: str | None) -> Previous | None:
+async def _previous(services: Services, caller: Caller, response_id: str | None) -> Previous | None:
     if response_id is None:
         return None
     try:
-        found = await _known(services, response_id)
-        summary = await services.interactions.summary(found)
+        found = await _known(services, caller, response_id)
     except NotFound as error:
         raise NotFound(f"previous_response_id: {error.message}") from error
-    return Previous(found, summary.environment_id)
+    return Previous(found.id, found.environment_id)
 
 
-async def _known(services: Services, response_id: str) -> str:
+async def _known(services: Services, caller: Caller, response_id: str) -> InteractionSummary:
     """The interaction that a response is. Raises `NotFound`."""
     found = interaction_id(response_id)
     try:
         if found is not None:
-            return (await services.interactions.summary(found)).id
+            return await services.interactions.summary(caller.project_id, found)
     except NotFound:
         found = None
     raise NotFound(f"There is no response '{response_id[:80]}'.")
 
 
-async def _parts(
-    services: Services, interaction_id: str
-) -> tuple[Json, InteractionSummary, Naming]:
-    view = await services.interactions.view(interaction_id, with_input_steps=False)
-    summary = await services.interactions.summary(interaction_id)
+async def _parts(services: Services, known: Known) -> tuple[Json, InteractionSummary, Naming]:
+    project_id = known.project_id
+    view = await services.interactions.view(project_id, known.id, with_input_steps=False)
+    summary = await services.interactions.summary(project_id, known.id)
     agent = _target(services, summary.agent).agent if summary.agent else None
     return view, summary, naming_of(view, agent)
 
 
-async def _shown(services: Services, interaction_id: str) -> Json:
-    return response_of(*await _parts(services, interaction_id))
+async def _shown(services: Services, known: Known) -> Json:
+    return response_of(*await _parts(services, known))
 
 
 async def _response(services: Services, begun: Begun) -> Response:
-    shown = await _parts(services, begun.accepted.id)
+    shown = await _parts(services, begun.accepted)
     await answered(services, begun.accepted, shown[1].status)
     return JSONResponse(response_of(*shown))
 
 
 async def _response_stream(
-    services: Services, interaction_id: str, accepted: Accepted | None = None, after: int = -1
+    services: Services, known: Known, stay: Stay, after: int = -1
 ) -> Response:
-    view, summary, naming = await _parts(services, interaction_id)
+    view, summary, naming = await _parts(services, known)
     translation = ResponseEvents(response_head(view, summary), naming)
-    return _stream(services, interaction_id, translation, streams.RESPONSES, accepted, after)
+    return _stream(services, known, stay, translation, streams.RESPONSES, after)
 
 
 async def _completion(services: Services, begun: Begun) -> Response:
-    shown = await _parts(services, begun.accepted.id)
+    shown = await _parts(services, begun.accepted)
     await answered(services, begun.accepted, shown[1].status)
     return JSONResponse(chat.completion_of(*shown))
 
 
-async def _chat_stream(services: Services, accepted: Accepted, with_usage: bool) -> Response:
-    _, summary, naming = await _parts(services, accepted.id)
+async def _chat_stream(
+    services: Services, accepted: Accepted, stay: Stay, with_usage: bool
+) -> Response:
+    _, summary, naming = await _parts(services, accepted)
     head = chat.completion_head(summary, "chat.completion.chunk")
     translation = chat.ChatChunks(head, naming, with_usage)
-    return _stream(services, accepted.id, translation, streams.CHAT, accepted)
+    return _stream(services, accepted, stay, translation, streams.CHAT)
 
 
 def _stream(
     services: Services,
-    interaction_id: str,
+    known: Known,
+    stay: Stay,
     translation: streams.Translation,
     framing: Framing,
-    accepted: Accepted | None,
     after: int = -1,
 ) -> EventStream:
-    log = services.interactions.log.follow(interaction_id)
-    events = streams.translated(log, translation, after)
+    events = streams.translated(services.interactions.events(known), translation, after)
     at_end = None
-    if accepted is not None and not accepted.store:
-        at_end = partial(services.interactions.release, accepted)
+    if isinstance(known, Accepted) and not known.store:
+        at_end = partial(services.interactions.release, known)
     return EventStream(
         framing.blocks(events),
         services.draining,
         at_end,
+        stay=stay,
         fault=framing.fault,
         done=framing.done,
     )

@@ -19,7 +19,11 @@ TMP_BYTES = 512 * 1024**2
 SHARED_MEMORY_BYTES = 256 * 1024**2
 _TMP_SHARE, _SHARED_MEMORY_SHARE = 4, 8
 """Of a sandbox's memory, which both are charged to: filling them must not starve the guest."""
-OPEN_FILES = 4096
+TMP_FILES = 100_000
+_BYTES_PER_TMP_FILE = 16 * 1024
+"""An empty file takes about 1 KiB of the sandbox's memory."""
+MESSAGE_QUEUES = 32
+_PAGE_BYTES = 4096
 _GVISOR_THREADS, _GVISOR_THREADS_EACH = 256, 4
 
 
@@ -70,6 +74,7 @@ def _host_config(spec: SandboxSpec, workspace: WorkspaceMount, seccomp: str) -> 
     limits = spec.settings
     tmp = min(TMP_BYTES, limits.memory_bytes // _TMP_SHARE)
     shared = min(SHARED_MEMORY_BYTES, limits.memory_bytes // _SHARED_MEMORY_SHARE)
+    inodes = min(TMP_FILES, limits.memory_bytes // _BYTES_PER_TMP_FILE)
     return {
         "Runtime": limits.runtime,
         "Privileged": False,
@@ -78,7 +83,7 @@ def _host_config(spec: SandboxSpec, workspace: WorkspaceMount, seccomp: str) -> 
         "SecurityOpt": ["no-new-privileges:true", f"seccomp={seccomp}"],
         "ReadonlyRootfs": True,
         "Tmpfs": {
-            "/tmp": f"rw,exec,nosuid,nodev,size={tmp},nr_inodes=100k,mode=1777",
+            "/tmp": f"rw,exec,nosuid,nodev,size={tmp},nr_inodes={inodes},mode=1777",
             "/run": "rw,nosuid,nodev,noexec,size=16m,nr_inodes=4k,mode=0755",
             # What Docker makes for /dev/shm by itself has a size, but no limit on files.
             "/dev/shm": f"rw,nosuid,nodev,noexec,size={shared},nr_inodes=16k",
@@ -95,7 +100,7 @@ def _host_config(spec: SandboxSpec, workspace: WorkspaceMount, seccomp: str) -> 
         "DeviceRequests": [],
         "DeviceCgroupRules": [],
         "GroupAdd": [],
-        "Sysctls": {},
+        "Sysctls": _kernel_settings(limits),
         "PidMode": "",
         "UTSMode": "",
         "UsernsMode": "",
@@ -143,9 +148,23 @@ def _host_threads(settings: SandboxSettings) -> int:
     return settings.pids * _GVISOR_THREADS_EACH + _GVISOR_THREADS
 
 
+def _kernel_settings(settings: SandboxSettings) -> dict[str, str]:
+    """Bounds of memory that belongs to no process, so that killing one would free none of it.
+
+    gVisor has such things in its own process, and does not know these settings.
+    """
+    if is_gvisor(settings.runtime):
+        return {}
+    return {
+        "kernel.shm_rmid_forced": "1",
+        "kernel.shmall": str(settings.memory_bytes // _SHARED_MEMORY_SHARE // _PAGE_BYTES),
+        "kernel.msgmni": str(MESSAGE_QUEUES),
+    }
+
+
 def _ulimits(settings: SandboxSettings) -> list[dict[str, Any]]:
     limits = {
-        "nofile": OPEN_FILES,
+        "nofile": settings.open_files,
         "core": 0,
         "memlock": 65536,
         "fsize": settings.file_size_bytes,
@@ -186,7 +205,6 @@ _MUST_BE_EMPTY = (
     "ExtraHosts",
     "VolumesFrom",
     "GroupAdd",
-    "Sysctls",
     "Dns",
 )
 _SHARED_NAMESPACES = ("PidMode", "UTSMode", "UsernsMode")
@@ -226,6 +244,8 @@ def _set_mismatches(asked: dict[str, Any], made: dict[str, Any]) -> list[str]:
     for key, wanted in (("MaskedPaths", _MASKED), ("ReadonlyPaths", _READ_ONLY)):
         if missing := wanted - set(made.get(key) or []):
             found.append(f"{key} lacks {sorted(missing)!r}")
+    if (made.get("Sysctls") or {}) != asked["Sysctls"]:
+        found.append(f"Sysctls are {made.get('Sysctls')!r}")
     asked_limits = {(one["Name"], one["Soft"], one["Hard"]) for one in asked["Ulimits"]}
     made_limits = {(one["Name"], one["Soft"], one["Hard"]) for one in made.get("Ulimits") or []}
     if asked_limits != made_limits:

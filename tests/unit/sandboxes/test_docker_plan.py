@@ -81,7 +81,11 @@ HOST_TABLE = {
     "DeviceRequests": [],
     "DeviceCgroupRules": [],
     "GroupAdd": [],
-    "Sysctls": {},
+    "Sysctls": {
+        "kernel.shm_rmid_forced": "1",
+        "kernel.shmall": "32768",
+        "kernel.msgmni": "32",
+    },
     "LogConfig": {"Type": "local", "Config": {"max-size": "5m", "max-file": "2"}},
     "RestartPolicy": {"Name": "no"},
     "AutoRemove": False,
@@ -119,6 +123,13 @@ def test_what_lies_in_memory_leaves_most_of_it(memory: int) -> None:
         if option.startswith("size=")
     ]
     assert sum(sizes) <= memory * 3 // 8 and sizes[0] <= 512 << 20 and sizes[1] <= 256 << 20
+    (files,) = [
+        int(option.removeprefix("nr_inodes="))
+        for option in host["Tmpfs"]["/tmp"].split(",")
+        if option.startswith("nr_inodes=")
+    ]
+    assert files * 1024 <= memory // 16 and files <= 100_000
+    assert int(host["Sysctls"]["kernel.shmall"]) * 4096 == memory // 8
 
 
 def test_limits_of_a_process() -> None:
@@ -222,6 +233,7 @@ def test_gvisor_counts_processes_itself_and_gets_threads_of_the_host_for_its_ker
     names = {name for rule in profile_of(config) for name in rule["names"]}
     assert "pselect" in names
     same = {key for key in config["HostConfig"] if key not in ("Ulimits", "PidsLimit", "Runtime")}
-    same.remove("SecurityOpt")
+    same -= {"SecurityOpt", "Sysctls"}
+    assert config["HostConfig"]["Sysctls"] == {}
     for key in same:
         assert config["HostConfig"][key] == CONFIG["HostConfig"][key], key

@@ -88,7 +88,7 @@ async def open_controller(
     )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(provider.aclose)
-        store = await stack.enter_async_context(Store.open(state_dir))
+        store = await stack.enter_async_context(_open_store(state_dir, settings))
         journal = EventLog(store)
         networks = await open_networks(stack, settings.egress, store)
         stored = StoredBytes(store, provider)
@@ -148,6 +148,18 @@ async def open_controller(
             uploaded=FileServices(contents.files, contents.uploads),
         )
         yield Controller(app, _names(agents), _model_names(models), services.draining, runner)
+
+
+@asynccontextmanager
+async def _open_store(state_dir: Path, settings: Settings) -> AsyncGenerator[Store]:
+    keys = [key.get_secret_value() for key in settings.credentials.keys]
+    async with Store.open(state_dir, keys) as store:
+        resealed = await store.resealing.run()
+        if resealed.sealed:
+            log.info("secrets sealed with the first key", count=resealed.sealed)
+        if resealed.lost:
+            log.warning("secrets cannot be opened: their key is not there", count=resealed.lost)
+        yield store
 
 
 @asynccontextmanager

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from runtime.schema.base import Strict
 from runtime.schema.network import Allowlist
 from runtime.schema.quotas import QuotasSettings
+from runtime.schema.sealing_keys import read_key
 
 Tokens = Annotated[int, Field(ge=1000)]
 ProviderKind = Literal["google", "openai", "anthropic", "openai_compatible"]
@@ -143,6 +144,20 @@ class EgressSettings(Strict):
     """What one sandbox may receive while it lives."""
 
 
+def _sealing_key(key: SecretStr) -> SecretStr:
+    read_key(key.get_secret_value())
+    return key
+
+
+class CredentialsSettings(Strict):
+    """What stored credentials, and other secrets that are stored, are sealed with."""
+
+    keys: list[Annotated[SecretStr, AfterValidator(_sealing_key)]] = Field(
+        default_factory=list[SecretStr]
+    )
+    """The first one seals, all of them open; write them as `${env:NAME}`."""
+
+
 class LimitsSettings(Strict):
     """The most that agents and calls may ask for one interaction."""
 
@@ -176,3 +191,4 @@ class Settings(Strict):
     search: SearchSettings | None = None
     outbound: OutboundSettings = OutboundSettings()
     egress: EgressSettings = EgressSettings()
+    credentials: CredentialsSettings = CredentialsSettings()

@@ -8,7 +8,12 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from runtime.schema.settings import ModelsSettings, ProviderSettings, Settings
+from runtime.schema.settings import (
+    CredentialsSettings,
+    ModelsSettings,
+    ProviderSettings,
+    Settings,
+)
 from runtime.specs.file_models import check, file_model, plain
 from runtime.specs.interpolation import interpolate
 from runtime.specs.mistakes import Mistake, MistakesFound, in_order
@@ -21,6 +26,7 @@ from runtime.specs.yaml_marks import Document, read_document
 CONFIG_VARIABLE = "SANDLOT_CONFIG"
 STATE_VARIABLE = "SANDLOT_STATE_DIR"
 KEY_VARIABLE = "SANDLOT_API_KEY"
+CREDENTIALS_VARIABLE = "SANDLOT_CREDENTIALS_KEY"
 PROVIDER_VARIABLES = {
     "google": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
     "openai": ("OPENAI_API_KEY",),
@@ -109,8 +115,15 @@ def _complete(settings: Settings, path: Path | None, environ: Mapping[str, str])
             "models": _with_providers(settings.models, environ),
             "server": settings.server.model_copy(update=server),
             "egress": settings.egress.model_copy(update={"ca_files": ca_files}),
+            "credentials": _with_keys(settings.credentials, environ),
         }
     )
+
+
+def _with_keys(credentials: CredentialsSettings, environ: Mapping[str, str]) -> CredentialsSettings:
+    """With those of the environment first; there may be several, with blanks between them."""
+    found = [SecretStr(key) for key in environ.get(CREDENTIALS_VARIABLE, "").split()]
+    return credentials.model_copy(update={"keys": [*found, *credentials.keys]})
 
 
 def _with_providers(models: ModelsSettings, environ: Mapping[str, str]) -> ModelsSettings:

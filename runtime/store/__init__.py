@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runtime.store.bounds import BoundReached, Bounds
+from runtime.store.credentials import CredentialExists, CredentialRecord, TooManyCredentials
 from runtime.store.environments import EnvironmentRecord, NetworkChange
 from runtime.store.events import EventPage, Logged
 from runtime.store.files import FileRecord, Files, NameTaken
@@ -21,6 +22,8 @@ __all__ = [
     "Bounds",
     "Claim",
     "Claimed",
+    "CredentialExists",
+    "CredentialRecord",
     "EnvironmentRecord",
     "EventPage",
     "FileRecord",
@@ -38,5 +41,6 @@ __all__ = [
     "SessionRecord",
     "Settlement",
     "Store",
+    "TooManyCredentials",
     "Turn",
 ]

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from runtime.errors import Internal
 from runtime.store import lock, sqlite
 from runtime.store.ballast import Ballast
+from runtime.store.credentials import Credentials
 from runtime.store.database import Database
 from runtime.store.egress_events import EgressEvents
 from runtime.store.environments import Environments
@@ -24,6 +25,7 @@ from runtime.store.journal import Journal
 from runtime.store.keys import Keys
 from runtime.store.migration import upgrade
 from runtime.store.projects import Projects
+from runtime.store.resealing import Resealing
 from runtime.store.sessions import Sessions
 from runtime.store.vault import Vault
 
@@ -46,6 +48,8 @@ class Store:
         self.sessions = Sessions(database)
         self.projects = Projects(database)
         self.keys = Keys(database)
+        self.credentials = Credentials(database)
+        self.resealing = Resealing(database, vault)
         self.journal = Journal(database, ballast)
 
     @classmethod

@@ -204,3 +204,17 @@ keys = Table(
     Index(None, "digest", unique=True),
     Index(None, "project_id"),
 )
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("project_id", String(64), nullable=False),
+    Column("id", String(64), nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("updated", Moment, nullable=False),
+    PrimaryKeyConstraint("project_id", "id"),
+)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import os
 import secrets
@@ -14,9 +13,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from runtime.errors import Internal, InvalidRequest
+from runtime.schema.sealing_keys import new_key, read_key
 
 KEY_FILE = "credentials.key"
-KEY_BYTES = 32
+KEYS_VARIABLE = "SANDLOT_CREDENTIALS_KEY"
+_SETTING = "credentials.keys"
 _NONCE_BYTES = 12
 _VERSION = "s1"
 
@@ -35,17 +36,19 @@ class Vault:
 
     @classmethod
     def open(cls, state_dir: Path, keys: Sequence[str] = ()) -> Vault:
-        """The vault of a state folder: with `keys`, as `new_key` writes them, else with its own.
+        """The vault of a state folder: with `keys`, as operators write them, else with its own.
 
         The folder's own key is made when it is first needed; it stays readable, so that what was
         sealed with it can be sealed anew with a key of the operator's. Raises `InvalidRequest` for
         what is no key.
         """
         path = state_dir / KEY_FILE
-        own = [path.read_text(encoding="ascii").strip()] if path.exists() else []
-        if not keys and not own:
-            own = [_made(path)]
-        return cls([_read(key) for key in [*keys, *own]])
+        given = [_read(key, f"{_SETTING} (or ${KEYS_VARIABLE})") for key in keys]
+        if path.exists():
+            given.append(_read(path.read_text(encoding="ascii", errors="replace"), str(path)))
+        elif not given:
+            given.append(_made(path))
+        return cls(given)
 
     def seal(self, secret: str, about: str) -> str:
         """`secret`, unreadable without the key and bound to `about`."""
@@ -62,7 +65,8 @@ class Vault:
         if version != _VERSION or key is None:
             raise Internal(
                 f"A stored secret was sealed with a key that is not there ({key_id[:16]}). Put it "
-                f"back: it is one of `credentials.keys`, or {KEY_FILE} in the state folder."
+                f"back: as one of `{_SETTING}` in sandlot.yaml or of ${KEYS_VARIABLE}, or as the "
+                f"file {KEY_FILE} in the state folder."
             )
         try:
             raw = base64.urlsafe_b64decode(packed)
@@ -73,40 +77,34 @@ class Vault:
 
     def is_current(self, sealed: str) -> bool:
         """Whether it was sealed with the first key."""
-        return sealed.startswith(f"{_VERSION}.{self._first}.")
+        return sealed.startswith(self.mark)
+
+    @property
+    def mark(self) -> str:
+        """What everything begins with that is sealed with the first key."""
+        return f"{_VERSION}.{self._first}."
 
 
-def new_key() -> str:
-    """A fresh key, as settings and files hold it."""
-    return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode("ascii")
-
-
-def _made(path: Path) -> str:
+def _made(path: Path) -> bytes:
     key = new_key()
-    # Never readable by others, not even for a moment.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    # Never readable by others, not even for a moment; and whole, or not there.
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(f"{key}\n")
         file.flush()
         os.fsync(file.fileno())
-    return key
+    fresh.replace(path)
+    return read_key(key)
 
 
-def _read(key: str) -> bytes:
+def _read(key: str, where: str) -> bytes:
     try:
-        raw = base64.urlsafe_b64decode(key.strip())
-    except (binascii.Error, ValueError) as error:
-        raise InvalidRequest(_NO_KEY) from error
-    if len(raw) != KEY_BYTES:
-        raise InvalidRequest(_NO_KEY)
-    return raw
+        return read_key(key)
+    except ValueError as error:
+        raise InvalidRequest(f"{where}: what stands there {error}.") from None
 
 
 def _key_id(key: bytes) -> str:
     return hashlib.sha256(b"sandlot key id" + key).hexdigest()[:8]
-
-
-_NO_KEY = (
-    f"A key of `credentials.keys` is not {KEY_BYTES} bytes in base64url. Make one: "
-    "python3 -c 'import base64,os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
-)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0005"
-down_revision = "0003"  # 0004 as soon as that migration (credentials) is there
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 

@@ -25,6 +25,8 @@ ADDED = "network.crt"
 POLICY = "chromium.json"
 SYSTEM_BUNDLE = Path("/usr/share/sandlot/ca-certificates.crt")
 """The image's own authorities; `/etc/ssl/certs` leads to the folder above."""
+NODE_AGENTS = "/usr/share/sandlot/agents.cjs"
+"""Makes Node.js programs use the proxy also where they have agents of their own."""
 NOT_PROXIED = "localhost,127.0.0.1,::1,.localhost,workspace.sandlot"
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
@@ -49,17 +51,23 @@ def variables(directory: Path = DIRECTORY) -> dict[str, str]:
         "NO_PROXY": NOT_PROXIED,
         "no_proxy": NOT_PROXIED,
         "NODE_USE_ENV_PROXY": "1",
+        "NODE_OPTIONS": f"--require={NODE_AGENTS}",
         **dict.fromkeys(_BUNDLES, str(directory / BUNDLE)),
         **dict.fromkeys(_ADDITIONS, str(directory / ADDED)),
     }
 
 
 def merged(given: Mapping[str, str], network: GuestNetwork | None) -> dict[str, str]:
-    """The caller's variables and the network's, which win.
+    """The caller's variables and the network's, which win; options for Node.js are joined.
 
     There is one way out, so another proxy, or a store without its authority, can only break things.
     """
-    return {**given, **(variables() if network is not None else {})}
+    if network is None:
+        return dict(given)
+    ours = variables()
+    if "NODE_OPTIONS" in given:
+        ours["NODE_OPTIONS"] += f" {given['NODE_OPTIONS']}"
+    return {**given, **ours}
 
 
 def make_directory(directory: Path = DIRECTORY) -> None:

@@ -7,7 +7,6 @@ import uuid
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 from anyio.abc import SocketAttribute, TaskGroup, UNIXSocketStream
 
 from runtime.errors import SandlotError
@@ -186,13 +185,13 @@ class Supervisor:
             channel = await self._processes.reach(HANDS)
             found = await channel.operate("surroundings", {})
         except SandlotError:
-            return Surroundings()
+            return Surroundings(has_network=self._has_network)
         skills = [FoundSkill(**skill) for skill in found["skills"]]
         return Surroundings(has_network=self._has_network, skills=skills, memory=found["memory"])
 
     async def _bind(self, message: Bind) -> None:
         if message.network is not None:
-            await anyio.to_thread.run_sync(publish, message.network.certificates)
+            publish(message.network.certificates)
             await self._processes.open_network()
         self._has_network = message.network is not None
         await self._processes.configure(merged(message.variables, message.network))

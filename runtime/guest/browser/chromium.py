@@ -134,16 +134,14 @@ class Browser:
 
     async def _launch(self, driver: Playwright) -> BrowserContext:
         config, limits = self._config, self._config.limits
-        proxy = config.proxy_server
         return await driver.chromium.launch_persistent_context(
             self._directories.profile,
             executable_path=config.executable,
             headless=True,
             chromium_sandbox=config.sandbox,
-            args=arguments(proxied=proxy is not None),
+            args=arguments(config.proxy_server),
             ignore_default_args=unwanted_arguments(),
             env=environment(self._directories),
-            proxy={"server": proxy, "bypass": "localhost,127.0.0.1,[::1]"} if proxy else None,
             artifacts_dir=self._directories.temporary,
             downloads_path=self._directories.downloads,
             accept_downloads=True,

@@ -63,18 +63,23 @@ def environment(directories: Directories) -> dict[str, str | float | bool]:
     }
 
 
-def arguments(*, proxied: bool) -> list[str]:
-    """The flags that Playwright does not set by itself."""
+def arguments(proxy: str | None) -> list[str]:
+    """The flags that Playwright does not set by itself.
+
+    The proxy is one of them: Playwright's own option sends loopback to the proxy as well.
+    """
     flags = [
         "--disable-quic",
         "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
         "--disable-domain-reliability",
         "--disable-client-side-phishing-detection",
         "--no-pings",
+        # Parts that Chromium would fetch by itself, whatever is said of updates, are not there.
+        "--component-updater=url-source=http://127.0.0.1:9/",
         # Pages of the workspace may use what browsers reserve for https.
         f"--unsafely-treat-insecure-origin-as-secure={WORKSPACE_ORIGIN}",
     ]
-    return flags if proxied else [*flags, "--no-proxy-server"]
+    return [*flags, f"--proxy-server={proxy}" if proxy else "--no-proxy-server"]
 
 
 def unwanted_arguments(shared_memory: Path = Path("/dev/shm")) -> list[str]:

@@ -23,6 +23,7 @@ class Traffic:
         self._navigating: dict[Page, Request] = {}
         self._arrived: set[Page] = set()
         self._answered: set[Page] = set()
+        self._lost: dict[Page, str] = {}
         self._changed = anyio.Event()
 
     def __enter__(self) -> Traffic:
@@ -59,6 +60,10 @@ class Traffic:
         """Whether scripts of `page` got an answer, which they may still be working on."""
         return page in self._answered
 
+    def lost(self, page: Page) -> str | None:
+        """The address of the last document that `page` did not get, redirects followed."""
+        return self._lost.get(page)
+
     async def change(self) -> None:
         """Wait until something began or ended."""
         await self._changed.wait()
@@ -86,6 +91,7 @@ class Traffic:
         for page, navigation in list(self._navigating.items()):
             if navigation is request:
                 del self._navigating[page]
+                self._lost[page] = request.url
         self._tell()
 
     def _committed(self, frame: Frame) -> None:

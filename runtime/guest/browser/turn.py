@@ -13,7 +13,7 @@ from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from runtime.errors import ToolFault
-from runtime.guest.browser.address import Address
+from runtime.guest.browser.address import Address, shown
 from runtime.guest.browser.config import BrowserConfig
 from runtime.guest.browser.downloads import Downloads
 from runtime.guest.browser.faults import (
@@ -28,9 +28,11 @@ from runtime.guest.browser.faults import (
 from runtime.guest.browser.pages import Notices, Tab, Tabs
 from runtime.guest.browser.report import describe
 from runtime.guest.browser.traffic import Traffic
+from runtime.guest.browser.tunnels import refusal
 from runtime.guest.browser.workspace import WorkspacePages
 
 _ATTEMPTS = 3
+_NO_TUNNEL = "ERR_TUNNEL_CONNECTION_FAILED"
 _NEW_TAB_SECONDS = 2
 _ERROR_PAGE_SECONDS = 1
 _PING_SECONDS = 1
@@ -193,8 +195,15 @@ class Turn:
                 await self.tab.page.wait_for_url(
                     "chrome-error://**", wait_until="commit", timeout=timeout
                 )
-        text = of_navigation(error.message, host=address.host, shown=address.shown)
+        text = await self._refused() if net_error(error.message) == _NO_TUNNEL else None
+        text = text or of_navigation(error.message, host=address.host, shown=address.shown)
         raise ToolFault(text) from error
+
+    async def _refused(self) -> str | None:
+        """Why the proxy let nothing through to the document that the tab did not get."""
+        lost, proxy = self._traffic.lost(self.tab.page), self.config.proxy_server
+        reason = await refusal(proxy, lost) if proxy and lost else None
+        return reason and f"{shown(lost or '')} cannot be opened: {reason}."
 
     async def _opened_download(self, address: Address) -> str:
         with anyio.move_on_after(self.limits.download_start_seconds):

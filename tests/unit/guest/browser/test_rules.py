@@ -146,10 +146,12 @@ def test_the_last_words_of_chromium_are_told() -> None:
 
 
 def test_flags_keep_traffic_in_sight() -> None:
-    flags = arguments(proxied=False)
+    flags = arguments(None)
     assert {"--disable-quic", "--no-proxy-server"} <= set(flags)
     assert "--force-webrtc-ip-handling-policy=disable_non_proxied_udp" in flags
-    assert "--no-proxy-server" not in arguments(proxied=True)
+    proxied = arguments("http://127.0.0.1:3128")
+    assert "--no-proxy-server" not in proxied
+    assert "--proxy-server=http://127.0.0.1:3128" in proxied
     assert not any(flag.startswith("--remote-debugging-port") for flag in flags)
 
 

@@ -13,6 +13,7 @@ from tests.contract.acceptance.manifest import JAVASCRIPT
 from tests.contract.acceptance.workers import Worker, worker
 from tests.contract.acceptance.world import Place
 from tests.support.mcp_world import weather
+from tests.support.outside import outside
 from tests.support.sandlot import running_controller
 from tests.support.web_world import web
 
@@ -23,6 +24,7 @@ CONFIG = """
 sandbox: {{image: {image}, memory: 1GiB, workspace: 256MiB, max_running: 4}}
 search: {{provider: searxng, base_url: "{site}"}}
 outbound: {{allow: [127.0.0.1]}}
+egress: {{upstream_proxy: "{upstream}", ca_files: [{ca}]}}
 models:
   providers: {{local: {{kind: openai_compatible, base_url: "{back}/model/v1"}}}}
   aliases:
@@ -38,9 +40,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Generator[Place]:
     with start_blocking_portal() as portal, ExitStack() as stack:
         site = stack.enter_context(portal.wrap_async_context_manager(web()))
         mcp, seen = stack.enter_context(portal.wrap_async_context_manager(weather()))
-        door, back = stack.enter_context(portal.wrap_async_context_manager(front(seen)))
-        config = CONFIG.format(image=image, site=site, back=back)
+        beyond = stack.enter_context(outside())
+        door, back = stack.enter_context(portal.wrap_async_context_manager(front(seen, beyond)))
         folder = tmp_path_factory.mktemp("acceptance")
+        ca = folder / "ca.pem"
+        ca.write_text(beyond.certificates.pem, encoding="ascii")
+        config = CONFIG.format(image=image, site=site, back=back, upstream=beyond.upstream, ca=ca)
         controller = stack.enter_context(running_controller(folder, config))
         door.controller = controller.url
         assert controller.api_key is not None

@@ -27,6 +27,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tests.support.mcp_world import Seen
+from tests.support.outside import Outside
 from tests.support.web import serving
 
 WAIT_SECONDS = 60
@@ -61,10 +62,11 @@ class Asked:
 class Front:
     """The door and the model, which knows what came through the door."""
 
-    def __init__(self, mcp: Seen) -> None:
+    def __init__(self, mcp: Seen, outside: Outside) -> None:
         self.controller = ""
         self.door = ""
         self._mcp = mcp
+        self._outside = outside
         self._traffic: dict[str, Traffic] = defaultdict(Traffic)
 
     def app(self) -> Starlette:
@@ -72,12 +74,19 @@ class Front:
         routes = [
             Route("/model/v1/chat/completions", self._complete, methods=["POST"]),
             Route("/mcp/headers", self._headers),
+            Route("/outside/{host}", self._met),
             Route("/traffic/{token}", self._report),
         ]
         return Starlette(routes=routes)
 
     async def _headers(self, request: Request) -> Response:
         return JSONResponse(self._mcp.headers)
+
+    async def _met(self, request: Request) -> Response:
+        host = request.path_params["host"]
+        seen = [one for one in self._outside.seen if one.host == host]
+        shown = [{"path": one.path, "headers": one.headers} for one in seen]
+        return JSONResponse(shown)
 
     async def _report(self, request: Request) -> Response:
         found = self._traffic[request.path_params["token"]]
@@ -212,9 +221,9 @@ async def _chunks(text: str) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def front(mcp: Seen) -> AsyncGenerator[tuple[Front, str]]:
+async def front(mcp: Seen, outside: Outside) -> AsyncGenerator[tuple[Front, str]]:
     """The servers and where the model is; `controller` must be set before the door is used."""
-    made = Front(mcp)
+    made = Front(mcp, outside)
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     async with listener, serving(made.app()) as port, anyio.create_task_group() as tasks:
         made.door = f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"

@@ -155,6 +155,11 @@ def call(name: str, **arguments: Any) -> str:
     return fence(f"tool {name}", json.dumps(arguments))
 
 
+def code_results(interaction: Any) -> list[str]:
+    """What each block of code printed."""
+    return [one.result for one in interaction.steps if one.type == "code_execution_result"]
+
+
 async def gather(stream: Any) -> list[Any]:
     """All events of a stream."""
     with anyio.fail_after(WAIT_SECONDS):

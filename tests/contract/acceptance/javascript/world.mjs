@@ -98,6 +98,12 @@ export const call = (name, args = {}) => fence(`tool ${name}`, JSON.stringify(ar
 export const waiting = (name) =>
   `for i in $(seq 600); do [ -e ${name} ] && echo over && break; sleep 0.1; done`;
 
+// What each block of code printed.
+export const codeResults = (interaction) =>
+  interaction.steps
+    .filter((step) => step.type === "code_execution_result")
+    .map((step) => step.result);
+
 // All events of a stream.
 export async function gather(stream) {
   const events = [];

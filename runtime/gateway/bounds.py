@@ -1,10 +1,16 @@
-"""What keeps one guest from taking the controller's memory."""
+"""What keeps one guest from taking the controller's memory and time."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 import anyio
-from anyio.abc import ByteReceiveStream
-from anyio.streams.buffered import BufferedByteReceiveStream
+
+from runtime import clock
+
+SHARE = 0.2
+BURST_SECONDS = 1.0
 
 
 class ByteBudget:
@@ -28,20 +34,32 @@ class ByteBudget:
         self._given_back = anyio.Event()
 
 
-class CountingReader:
-    """Reads exact lengths, and knows how much was read since it was asked."""
+class Pace:
+    """The share of the controller's time that one guest may have; who took more has to rest."""
 
-    def __init__(self, stream: ByteReceiveStream) -> None:
-        self._stream = BufferedByteReceiveStream(stream)
-        self._bytes = 0
+    def __init__(self, share: float = SHARE, burst_seconds: float = BURST_SECONDS) -> None:
+        """`burst_seconds` of work come at once after a quiet time, `share` of them a second."""
+        self._share = share
+        self._most = burst_seconds
+        self._left = burst_seconds
+        self._seen = clock.monotonic()
 
-    async def receive_exactly(self, nbytes: int) -> bytes:
-        """Exactly `nbytes` bytes. Raises `anyio.IncompleteRead`."""
-        data = await self._stream.receive_exactly(nbytes)
-        self._bytes += len(data)
-        return data
+    @contextmanager
+    def work(self, weight: float = 1.0) -> Generator[None]:
+        """Count the time inside, which must not wait for anything, `weight` times."""
+        begun = clock.monotonic()
+        try:
+            yield
+        finally:
+            self.spend((clock.monotonic() - begun) * weight)
 
-    def taken(self) -> int:
-        """How many bytes were read since the last call."""
-        taken, self._bytes = self._bytes, 0
-        return taken
+    def spend(self, seconds: float) -> None:
+        """Count work that is done elsewhere."""
+        now = clock.monotonic()
+        self._left = min(self._most, self._left + (now - self._seen) * self._share) - seconds
+        self._seen = now
+
+    async def rest(self) -> None:
+        """Wait until the guest may have something done again; others have a turn in any case."""
+        self.spend(0)
+        await anyio.sleep(max(0.0, -self._left / self._share))

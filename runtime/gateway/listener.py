@@ -14,6 +14,7 @@ from anyio.abc import SocketListener, SocketStream
 from pydantic import ValidationError
 
 from runtime.errors import ProtocolMismatch, SandboxUnavailable, SandlotError, StorageFull
+from runtime.gateway.bounds import Pace
 from runtime.gateway.session import GuestSession
 from runtime.schema.framing import FrameError, read_frame
 from runtime.schema.protocol import (
@@ -27,6 +28,9 @@ from runtime.socket_paths import address_of
 HELLO_SECONDS = 10.0
 MAX_HELLO_BYTES = 64 * 1024
 MAX_CONNECTIONS = 64
+CONNECTION_SECONDS = 0.001
+"""What a connection costs the controller, about."""
+RETRY_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -34,13 +38,14 @@ log = structlog.get_logger(__name__)
 class SandboxListener:
     """Listens in `directory`, which is bind-mounted into one sandbox and no other."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, pace: Pace | None = None) -> None:
         self.directory = directory
         self._listener: SocketListener
         self._session: GuestSession | None = None
         self._problem: SandlotError | None = None
         self._changed = anyio.Condition()
         self._connections = 0
+        self._pace = pace or Pace()
 
     async def bind(self, guest_uid: int) -> None:
         """Make the directory and the socket. Raises `StorageFull`, `SandboxUnavailable`."""
@@ -54,9 +59,18 @@ class SandboxListener:
             raise _socket_error(error) from error
 
     async def serve(self) -> None:
-        """Accept connections until cancelled."""
-        async with self._listener:
-            await self._listener.serve(self._accept)
+        """Accept connections until cancelled, no faster than the sandbox's share of time allows."""
+        async with self._listener, anyio.create_task_group() as tasks:
+            while True:
+                try:
+                    stream = await self._listener.accept()
+                except OSError as error:
+                    log.warning("a guest cannot be let in", reason=str(error))
+                    await anyio.sleep(RETRY_SECONDS)
+                    continue
+                tasks.start_soon(self._accept, stream)
+                self._pace.spend(CONNECTION_SECONDS)
+                await self._pace.rest()
 
     async def session(self) -> GuestSession:
         """The connected guest; waits for it. Raises `ProtocolMismatch`."""
@@ -119,7 +133,7 @@ class SandboxListener:
             elif self._session is not None and not self._session.is_closed:
                 raise FrameError("a second guest on one socket")
             else:
-                self._session = GuestSession(hello, stream)
+                self._session = GuestSession(hello, stream, self._pace)
             self._changed.notify_all()
         if self._problem is not None or self._session is None:
             await stream.aclose()

@@ -9,16 +9,17 @@ from itertools import count
 from typing import Any, Literal
 
 import anyio
-import anyio.lowlevel
+import structlog
 from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.memory import MemoryObjectSendStream
 from pydantic import ValidationError
 
 from runtime.errors import SandboxLost, SandlotError
-from runtime.gateway.bounds import ByteBudget, CountingReader
-from runtime.schema.framing import FrameError, encode_frame, read_frame
+from runtime.gateway.bounds import ByteBudget, Pace
+from runtime.schema.framing import FrameError, decode_frame, encode_frame, read_body, read_frame
 from runtime.schema.protocol import (
+    GUEST_FRAME_BYTES,
     GUEST_MESSAGE,
     Bound,
     ControllerMessage,
@@ -35,7 +36,10 @@ from runtime.schema.protocol import (
 
 REQUEST_SECONDS = 60.0
 STREAM_OPEN_SECONDS = 60.0
-MAX_FRAME_BYTES = 64 * 1024 * 1024
+MAX_FRAME_VALUES = 250_000
+MAX_END_BYTES = 1024 * 1024
+_WORK_PER_MESSAGE = 2.0
+"""What comes after reading a message, such as storing it, as a multiple of the time for that."""
 MAX_QUEUED_MESSAGES = 256
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
 """Messages of a run that wait to be handled; when there are so many the guest has to wait."""
@@ -48,6 +52,7 @@ _ENDED = (
 )
 
 
+log = structlog.get_logger(__name__)
 _STATUSES = {"not_found": 404, "aborted": 409, "request_too_large": 413}
 
 
@@ -60,8 +65,10 @@ class RemoteError(SandlotError):
 class GuestSession:
     """The connection to one guest: send commands, read what its run says, move bytes."""
 
-    def __init__(self, hello: Hello, stream: SocketStream) -> None:
+    def __init__(self, hello: Hello, stream: SocketStream, pace: Pace | None = None) -> None:
+        """`pace` is that of the sandbox, whatever number of connections it makes."""
         self.hello = hello
+        self._pace = pace or Pace()
         self._stream = stream
         self._send_lock = anyio.Lock()
         self._numbers = count(1)
@@ -117,14 +124,16 @@ class GuestSession:
 
     async def read(self) -> None:
         """Read frames until the connection ends or breaks the protocol; for a task of its own."""
-        reader = CountingReader(self._stream)
+        reader = BufferedByteReceiveStream(self._stream)
         try:
             while True:
-                frame = await read_frame(reader, MAX_FRAME_BYTES)
-                await self._take(GUEST_MESSAGE.validate_python(frame), reader.taken())
-                await anyio.lowlevel.checkpoint()  # a flood of small frames leaves others a turn
-        except (*_ENDED, FrameError, ValidationError):
+                body = await read_body(reader, GUEST_FRAME_BYTES)
+                await self._take(self._decoded(body), len(body))
+                await self._pace.rest()
+        except _ENDED:
             return
+        except (FrameError, ValidationError) as error:
+            log.warning("a guest broke the protocol", reason=str(error)[:300])
         finally:
             self._closed.set()
             self._incoming.close()
@@ -132,6 +141,10 @@ class GuestSession:
                 waiting.close()
             with anyio.CancelScope(shield=True):
                 await self._stream.aclose()
+
+    def _decoded(self, body: bytes) -> GuestMessage:
+        with self._pace.work(_WORK_PER_MESSAGE):
+            return GUEST_MESSAGE.validate_python(decode_frame(body, MAX_FRAME_VALUES))
 
     async def _take(self, message: GuestMessage, size: int) -> None:
         match message:
@@ -244,7 +257,7 @@ async def _pour(stream: SocketStream, chunks: AsyncIterable[bytes]) -> StreamEnd
         pass  # the guest stopped reading: its verdict says why
     try:
         with anyio.fail_after(STREAM_OPEN_SECONDS):
-            frame = await read_frame(BufferedByteReceiveStream(stream))
+            frame = await read_frame(BufferedByteReceiveStream(stream), MAX_END_BYTES)
         return StreamEnd.model_validate(frame)
     except (*_ENDED, FrameError, ValidationError, TimeoutError) as error:
         raise SandboxLost("The sandbox did not confirm what it was sent.") from error

@@ -15,6 +15,7 @@ from runtime.errors import SandboxLost
 from runtime.schema.framing import FrameError, encode_frame, read_frame
 from runtime.schema.protocol import (
     CONTROLLER_MESSAGE,
+    GUEST_FRAME_BYTES,
     PROTOCOL_VERSION,
     ControllerMessage,
     GuestMessage,
@@ -53,12 +54,15 @@ class Link:
                 self._stream = None
 
     async def send(self, message: GuestMessage) -> None:
-        """Send a message; waits for a connection. One that breaks meanwhile loses the message."""
+        """Send a message; waits for a connection. One that breaks meanwhile loses the message.
+
+        Raises `FrameError` for a message that is too large to be taken.
+        """
         async with self._changed:
             while self._stream is None:
                 await self._changed.wait()
             stream = self._stream
-        frame = encode_frame(message.model_dump(mode="json", exclude_none=True))
+        frame = encode_frame(message.model_dump(mode="json", exclude_none=True), GUEST_FRAME_BYTES)
         try:
             async with self._send_lock:
                 await stream.send(frame)

@@ -9,10 +9,12 @@ from itertools import count
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
-from runtime.errors import LimitExceeded, ModelFault
+from runtime.errors import ContextExceeded, LimitExceeded, ModelFault
 from runtime.guest.link import Link
+from runtime.schema.framing import FrameError
 from runtime.schema.model import ModelDone, ModelPart, ModelRequest
 from runtime.schema.protocol import (
+    GUEST_FRAME_BYTES,
     Fault,
     ModelCall,
     ModelCallCancel,
@@ -40,7 +42,7 @@ class RemoteModel:
         self._waiting[call_id] = send
         finished = False
         try:
-            await self._link.send(ModelCall(run_id=self._run_id, call_id=call_id, request=request))
+            await self._ask(ModelCall(run_id=self._run_id, call_id=call_id, request=request))
             async for message in receive:
                 if isinstance(message, ModelCallFailed):
                     finished = True
@@ -57,6 +59,15 @@ class RemoteModel:
             if not finished:
                 with anyio.CancelScope(shield=True):
                     await self._link.send(ModelCallCancel(call_id=call_id))
+
+    async def _ask(self, call: ModelCall) -> None:
+        try:
+            await self._link.send(call)
+        except FrameError as error:
+            size = GUEST_FRAME_BYTES // 1024**2
+            raise ContextExceeded(
+                f"The conversation, with the pictures in it, takes more than {size} MiB."
+            ) from error
 
     async def deliver(self, message: ModelParts | ModelCallFailed) -> None:
         """Hand an answer to the call that waits for it; a late one is dropped."""

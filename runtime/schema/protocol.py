@@ -26,6 +26,9 @@ from runtime.schema.usage import Usage
 
 PROTOCOL_VERSION = 3
 
+GUEST_FRAME_BYTES = 32 * 1024 * 1024
+"""The largest frame that a controller takes."""
+
 SOCKET_DIRECTORY = "/run/sandlot"
 """Where the directory with this sandbox's sockets is mounted."""
 GATEWAY_SOCKET = "gateway.sock"

@@ -13,6 +13,7 @@ import pytest
 from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from runtime.gateway.bounds import Pace
 from runtime.gateway.listener import MAX_CONNECTIONS, SandboxListener
 from runtime.gateway.session import MAX_QUEUED_BYTES, GuestSession, RemoteError
 from runtime.schema.framing import encode_frame, read_frame
@@ -23,15 +24,21 @@ HELLO = {"type": "hello", "protocol": PROTOCOL_VERSION, "guest_version": "x", "b
 PATIENCE = 30
 
 
+@asynccontextmanager
+async def listening(folder: Path, pace: Pace | None = None) -> AsyncGenerator[SandboxListener]:
+    listener = SandboxListener(folder, pace)
+    await listener.bind(0)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve)
+        yield listener
+        tasks.cancel_scope.cancel()
+    listener.remove()
+
+
 @pytest.fixture
 async def listener(tmp_path: Path) -> AsyncGenerator[SandboxListener]:
-    listening = SandboxListener(tmp_path / "s")
-    await listening.bind(0)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(listening.serve)
-        yield listening
-        tasks.cancel_scope.cancel()
-    listening.remove()
+    async with listening(tmp_path / "s") as listener:
+        yield listener
 
 
 @asynccontextmanager
@@ -154,7 +161,12 @@ async def test_a_refusal_of_the_guest_is_bounded(listener: SandboxListener) -> N
         assert len(refused.value.message) <= 2000
 
 
-async def test_a_flood_that_nobody_reads_stops_the_guest(listener: SandboxListener) -> None:
+async def test_a_flood_that_nobody_reads_stops_the_guest(tmp_path: Path) -> None:
+    async with listening(tmp_path / "quick", Pace(share=100.0)) as listener:
+        await _flood_that_nobody_reads(listener)
+
+
+async def _flood_that_nobody_reads(listener: SandboxListener) -> None:
     size = 4 * 1024 * 1024
     frame = encode_frame(events("r", 1, size))
     count = 2 * MAX_QUEUED_BYTES // size
@@ -196,3 +208,62 @@ async def test_a_flood_of_small_frames_leaves_others_their_turns(
                 await anyio.lowlevel.checkpoint()
                 turns += 1
         assert turns == 1000
+
+
+CROWDS = {
+    "lists": b'{"type":"reply","request_id":"x","value":[' + b"[]," * 300_000 + b"0]}",
+    "texts": b'{"type":"reply","request_id":"x","value":[' + b'"",' * 300_000 + b"0]}",
+    "events": b'{"type":"run_events","run_id":"r","first":1,"events":['
+    + b"{}," * 300_000
+    + b"{}]}",
+}
+
+
+@pytest.mark.parametrize("name", CROWDS)
+async def test_what_takes_long_to_read_is_not_read(listener: SandboxListener, name: str) -> None:
+    async with guest(listener) as (stream, session):
+        await stream.send(struct.pack(">I", len(CROWDS[name])) + CROWDS[name])
+        with anyio.fail_after(PATIENCE):
+            await session.wait_closed()
+
+
+async def test_a_long_text_of_any_kind_is_read(listener: SandboxListener) -> None:
+    text = '[[],"{"]\\,\n' * 200_000
+    async with guest(listener) as (stream, session):
+        message = events("r", 1)
+        message["events"][0]["step"]["content"][0]["text"] = text
+        await stream.send(encode_frame(message))
+        with anyio.fail_after(PATIENCE):
+            async for found in session.messages():
+                assert isinstance(found, RunEvents)
+                assert text in str(found.model_dump()["events"][0]["step"]["content"][0]["text"])
+                break
+
+
+async def test_who_had_more_than_a_share_rests_and_others_do_not() -> None:
+    greedy, modest = Pace(share=0.5, burst_seconds=0.1), Pace(share=0.5, burst_seconds=0.1)
+    greedy.spend(0.3)
+    modest.spend(0.05)
+    rested: list[str] = []
+
+    async def rest(name: str, pace: Pace) -> None:
+        await pace.rest()
+        rested.append(name)
+
+    began = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(rest, "greedy", greedy)
+        tasks.start_soon(rest, "modest", modest)
+    assert rested == ["modest", "greedy"]
+    assert anyio.current_time() - began > 0.3, "0.2 s too much, at half a second each second"
+
+
+async def test_connections_come_no_faster_than_a_guest_may_have_them(tmp_path: Path) -> None:
+    pace = Pace(share=0.002, burst_seconds=0.01)
+    began = anyio.current_time()
+    async with listening(tmp_path / "slow", pace) as slow:
+        for _ in range(13):
+            async with dialled(slow) as stream:
+                await stream.send(GARBAGE["http"])
+                assert await is_hung_up_on(stream)
+    assert anyio.current_time() - began > 0.9, "ten at once, then two each second"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sys
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -34,6 +36,7 @@ async def serve_hands(ends: Ends) -> None:
     home = WORKSPACE / ".home"
     if not home.exists():
         make_home(home)
+    make_package_folder(WORKSPACE)
     runtime_dir = Path(mkdtemp(prefix="hands-"))
     config = HandsConfig(WORKSPACE, runtime_dir, base_variables(WORKSPACE, home), INTERPRETER)
     async with Hands(config) as hands:
@@ -49,6 +52,14 @@ def make_home(home: Path) -> None:
         shutil.copytree(SKELETON, home, symlinks=True)
     else:
         home.mkdir()
+
+
+def make_package_folder(workspace: Path) -> None:
+    """Where pip installs to: Python looks there only when it is there as the kernel starts."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    with contextlib.suppress(OSError):  # a full disk: then nothing can be installed either
+        folder = workspace / ".local" / "lib" / version / "site-packages"
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def base_variables(workspace: Path, home: Path) -> dict[str, str]:

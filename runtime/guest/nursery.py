@@ -139,8 +139,8 @@ class Nursery:
             become(role)
             main()
             status = 0
-        except BaseException:
-            traceback.print_exc()  # nobody above would: the process ends right here
+        except BaseException:  # noqa: BLE001 - nobody above would tell: the process ends here
+            traceback.print_exc()
         finally:
             sys.stderr.flush()
             os._exit(status)

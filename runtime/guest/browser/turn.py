@@ -137,6 +137,8 @@ class Turn:
         if is_other or self._traffic.is_navigating(page) or self._traffic.has_arrived(page):
             await self._arrive()
         await self._quiet()
+        if page.url.startswith("chrome-error:") and (reason := await self._refused()):
+            self._notices.add(reason)
 
     async def report(self, line: str, *, start_line: int = 1) -> str:
         """`line` and the state of the page; a download that began is kept first."""
@@ -202,8 +204,10 @@ class Turn:
     async def _refused(self) -> str | None:
         """Why the proxy let nothing through to the document that the tab did not get."""
         lost, proxy = self._traffic.lost(self.tab.page), self.config.proxy_server
-        reason = await refusal(proxy, lost) if proxy and lost else None
-        return reason and f"{shown(lost or '')} cannot be opened: {reason}."
+        if proxy is None or lost is None or not lost.startswith("https:"):
+            return None
+        reason = await refusal(proxy, lost)
+        return reason and f"{shown(lost)} cannot be opened: {reason}."
 
     async def _opened_download(self, address: Address) -> str:
         with anyio.move_on_after(self.limits.download_start_seconds):

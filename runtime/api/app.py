@@ -11,6 +11,7 @@ from runtime.api import (
     files,
     health,
     interactions,
+    keys,
     operations,
     sockets,
     unserved,
@@ -53,7 +54,13 @@ def create_app(
     )
     app.state.services = services
     guards = [Depends(authenticate)]
-    own = (interactions.router, operations.router, catalogs.router, unserved.router)
+    own = (
+        interactions.router,
+        operations.router,
+        catalogs.router,
+        keys.router,
+        unserved.router,
+    )
     for router in (*own, *more):
         app.include_router(router, prefix=PREFIX, dependencies=guards)
     if environments is not None:

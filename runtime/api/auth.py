@@ -10,8 +10,9 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from runtime.api.scopes import WEBSOCKET, needed_scope
 from runtime.api.services import services_of
-from runtime.errors import Unauthenticated
+from runtime.errors import PermissionDenied, Unauthenticated
 from runtime.schema.callers import OPERATOR, Caller
 
 _CALLER = "sandlot.caller"
@@ -36,14 +37,32 @@ class FixedKeys:
 
 
 async def authenticate(connection: HTTPConnection) -> Caller:
-    """A dependency of every route but the open ones, WebSockets too. Raises `Unauthenticated`."""
-    keys = services_of(connection).keys
+    """A dependency of every route but the open ones, WebSockets too.
+
+    Raises `Unauthenticated`, `PermissionDenied` where the key lacks the route's scope, and
+    `QuotaExceeded` when the project's calls come too fast.
+    """
+    services = services_of(connection)
     for key in presented_keys(connection):
-        found = keys.caller(key)
+        found = services.keys.caller(key)
         if found is not None:
+            services.quotas.admit(found.project_id)
+            _check_scope(connection, found)
             connection.scope[_CALLER] = found
             return found
     raise Unauthenticated(REFUSAL)
+
+
+def _check_scope(connection: HTTPConnection, caller: Caller) -> None:
+    scope = connection.scope
+    needed = needed_scope(scope.get("method", WEBSOCKET), scope["path"])
+    if needed is None:
+        raise PermissionDenied("No key is allowed to call this route.")
+    if needed not in caller.scopes:
+        raise PermissionDenied(
+            f"This key is allowed to {' and '.join(sorted(caller.scopes))}; this call needs the "
+            f"scope '{needed}'. Use another key."
+        )
 
 
 def caller_of(connection: HTTPConnection) -> Caller:

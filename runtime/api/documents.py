@@ -13,10 +13,18 @@ from pydantic.json_schema import models_json_schema
 from runtime.api.compat.openai.requests import ChatRequest, ResponsesRequest
 from runtime.api.compat.schemas import GuideInteraction
 from runtime.schema.interactions import CreateInteraction
+from runtime.schema.keys import CreateKey
 from runtime.schema.resources import WaitRequest
 
 _REF = "#/components/schemas/{model}"
-_BODIES = (CreateInteraction, GuideInteraction, WaitRequest, ResponsesRequest, ChatRequest)
+_BODIES = (
+    CreateInteraction,
+    GuideInteraction,
+    WaitRequest,
+    CreateKey,
+    ResponsesRequest,
+    ChatRequest,
+)
 _OPEN = {"health"}
 """Tags of routes that need no key."""
 _DESCRIPTION = """\

@@ -359,14 +359,14 @@ async def test_foreign_host_names_are_refused_on_loopback(api: Running) -> None:
 async def test_sockets_are_guarded_like_calls(tmp_path: Path) -> None:
     router = APIRouter()
 
-    @router.websocket("/echo")
+    @router.websocket("/environments/echo")
     async def echo(socket: WebSocket) -> None:
         await socket.accept()
         await socket.send_text(await socket.receive_text())
         await socket.close()
 
     async with running(tmp_path, more=[router]) as api:
-        url = f"ws://127.0.0.1:{api.port}/v1beta/echo"
+        url = f"ws://127.0.0.1:{api.port}/v1beta/environments/echo"
         async with connect(url, additional_headers=HEADERS, proxy=None) as socket:
             await socket.send("hello")
             assert await socket.recv() == "hello"

@@ -156,13 +156,18 @@ class Relay:
     """Serves `listening` for as long as the process lives."""
 
     def __init__(
-        self, listening: socket.socket, proxy: Path, max_connections: int = MAX_CONNECTIONS
+        self,
+        listening: socket.socket,
+        proxy: Path,
+        max_connections: int = MAX_CONNECTIONS,
+        connect_seconds: float = CONNECT_SECONDS,
     ) -> None:
         """`proxy` is the path of the egress proxy's socket, which need not be there yet."""
         listening.setblocking(False)
         self._listening = listening
         self._proxy = str(proxy)
         self._max_connections = max_connections
+        self._connect_seconds = connect_seconds
         self._poll = select.epoll()
         self._poll.register(listening.fileno(), select.EPOLLIN)
         self._is_accepting = True
@@ -198,6 +203,14 @@ class Relay:
         self._connect_waiting()
         self._regard_room()
 
+    def close(self) -> None:
+        """End all connections; the port is left to whoever made it."""
+        for connection in set(self._connections.values()):
+            self._end(connection)
+        while self._unconnected:
+            self._unconnected.popleft()[1].close()
+        self._poll.close()
+
     @property
     def count(self) -> int:
         """How many connections there are."""
@@ -218,7 +231,7 @@ class Relay:
                 return  # nobody waits any more, or they left
             caller.setblocking(False)
             caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._unconnected.append((clock.monotonic() + CONNECT_SECONDS, caller))
+            self._unconnected.append((clock.monotonic() + self._connect_seconds, caller))
 
     def _connect_waiting(self) -> None:
         while self._unconnected:

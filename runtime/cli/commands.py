@@ -31,6 +31,10 @@ agents = typer.Typer(help="Look at agents and check their files.", **_SETTINGS)
 image = typer.Typer(help="The sandbox image.", **_SETTINGS)
 app.add_typer(agents, name="agents")
 app.add_typer(image, name="image")
+keys = typer.Typer(help="API keys: make, list and revoke them.", **_SETTINGS)
+projects = typer.Typer(help="Projects, to which keys and all that they make belong.", **_SETTINGS)
+app.add_typer(keys, name="keys")
+app.add_typer(projects, name="projects")
 
 StateDir = Annotated[
     Path | None,
@@ -293,6 +297,68 @@ def models(as_json: AsJson = False, state_dir: StateDir = None) -> None:
     from runtime.cli.listings import show_models
 
     show_models(state_dir, as_json=as_json)
+
+
+@keys.command(name="create", epilog="Example: `sandlot keys create --project team --name CI`")
+def create_key(
+    project: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of this project; its first key makes it.")
+    ] = None,
+    scopes: Annotated[
+        str, typer.Option(metavar="LIST", help="What it may do: run, read, admin.")
+    ] = "run,read",
+    name: Annotated[str | None, typer.Option(metavar="TEXT", help="For people.")] = None,
+    as_json: AsJson = False,
+    state_dir: StateDir = None,
+) -> None:
+    """Make an API key and print it, this one time."""
+    from runtime.cli import keyring
+
+    keyring.create_key(state_dir, project, scopes, name, as_json=as_json)
+
+
+@keys.command(name="list", epilog="Example: `sandlot keys list --project team`")
+def list_keys(
+    project: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of this project alone.")
+    ] = None,
+    as_json: AsJson = False,
+    state_dir: StateDir = None,
+) -> None:
+    """List API keys, revoked ones too. What they are is not kept, only how they begin."""
+    from runtime.cli import keyring
+
+    keyring.show_keys(state_dir, project, as_json=as_json)
+
+
+@keys.command(name="revoke", epilog="Example: `sandlot keys revoke key_0198…`")
+def revoke_key(
+    id: Annotated[str, typer.Argument(metavar="ID", help="The id of a key, not the key.")],
+    state_dir: StateDir = None,
+) -> None:
+    """End an API key at once, with what it has open; its runs go on."""
+    from runtime.cli import keyring
+
+    keyring.revoke_key(state_dir, id)
+
+
+@projects.command(name="list", epilog="Example: `sandlot projects list`")
+def list_projects(as_json: AsJson = False, state_dir: StateDir = None) -> None:
+    """List projects and how much each has."""
+    from runtime.cli import keyring
+
+    keyring.show_projects(state_dir, as_json=as_json)
+
+
+@projects.command(name="delete", epilog="Example: `sandlot projects delete team`")
+def delete_project(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a project.")],
+    state_dir: StateDir = None,
+) -> None:
+    """Delete a project with its keys. One that has interactions, environments or files stays."""
+    from runtime.cli import keyring
+
+    keyring.delete_project(state_dir, name)
 
 
 @image.command(name="build", epilog="Example: `sandlot image build`")

@@ -36,10 +36,10 @@ def show_runs(state_dir: Path | None, *, limit: int, as_json: bool) -> None:
     with connected(state_dir, announce) as client:
         operations = client.interactions.operations.list(limit)
     if as_json:
-        _print_json(operations)
+        print_json(operations)
         return
     rows = [_run_row(operation) for operation in operations]
-    _print_table(("ID", "STATUS", "AGENT", "STARTED", "TOOK", "STEPS", "ENVIRONMENT"), rows)
+    print_table(("ID", "STATUS", "AGENT", "STARTED", "TOOK", "STEPS", "ENVIRONMENT"), rows)
 
 
 def _run_row(operation: Operation) -> tuple[str, ...]:
@@ -49,14 +49,15 @@ def _run_row(operation: Operation) -> tuple[str, ...]:
         operation.id,
         operation.status,
         str(about.get("agent") or about.get("model") or ""),
-        _ago(about.get("created")),
+        ago(about.get("created")),
         duration(float(progress.get("elapsed_seconds") or 0)),
         str(progress.get("steps", "")),
         str(about.get("environment_id") or ""),
     )
 
 
-def _ago(moment: Any) -> str:
+def ago(moment: Any) -> str:
+    """How long ago a moment of the wire was; nothing where there is none."""
     try:
         seconds = (clock.now() - datetime.fromisoformat(str(moment))).total_seconds()
     except (ValueError, TypeError):
@@ -97,16 +98,16 @@ def show_agents(state_dir: Path | None, *, as_json: bool) -> None:
     with connected(state_dir, announce) as client:
         agents = client.agents.list()
     if as_json:
-        _print_json(agents)
+        print_json(agents)
         return
     rows = [(agent.id, one_line(agent.description or "", 200)) for agent in agents]
-    _print_table(("AGENT", "DESCRIPTION"), rows)
+    print_table(("AGENT", "DESCRIPTION"), rows)
 
 
 def show_agent(state_dir: Path | None, name: str) -> None:
     """Print one agent as JSON."""
     with connected(state_dir, announce) as client:
-        _print_json(client.agents.get(name))
+        print_json(client.agents.get(name))
 
 
 def show_models(state_dir: Path | None, *, as_json: bool) -> None:
@@ -114,10 +115,10 @@ def show_models(state_dir: Path | None, *, as_json: bool) -> None:
     with connected(state_dir, announce) as client:
         models = client.models.list()
     if as_json:
-        _print_json(models)
+        print_json(models)
         return
     rows = [_model_row(model) for model in models]
-    _print_table(("MODEL", "ABOUT"), rows)
+    print_table(("MODEL", "ABOUT"), rows)
 
 
 def _model_row(model: Model) -> tuple[str, str]:
@@ -132,14 +133,14 @@ def show_network(state_dir: Path | None, identifier: str, *, limit: int, as_json
         environment = client.environments.get(identifier)
         events = client.environments.network_events(identifier, limit)
     if as_json:
-        _print_json(events)
+        print_json(events)
         return
     announce(f"network: {_rules(environment.model_dump().get('network'))}")
     if not events:
         announce("Nothing was asked for yet.")
         return
     headings = ("TIME", "VERDICT", "HOST", "METHOD", "OUT", "IN", "CREDENTIAL", "REASON")
-    _print_table(headings, [_event_row(event) for event in reversed(events)])
+    print_table(headings, [_event_row(event) for event in reversed(events)])
 
 
 def _rules(network: Any) -> str:
@@ -169,7 +170,8 @@ def _event_row(event: NetworkEvent) -> tuple[str, ...]:
     )
 
 
-def _print_json(value: BaseModel | Sequence[BaseModel]) -> None:
+def print_json(value: BaseModel | Sequence[BaseModel]) -> None:
+    """One record, or several, as JSON."""
     one = isinstance(value, BaseModel)
     rows = [
         row.model_dump(mode="json", exclude_unset=True) for row in ([value] if one else [*value])
@@ -177,7 +179,7 @@ def _print_json(value: BaseModel | Sequence[BaseModel]) -> None:
     typer.echo(json.dumps(rows[0] if one else rows, indent=2))
 
 
-def _print_table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+def print_table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Aligned columns in a terminal; tabs between the fields elsewhere, so that `cut` works."""
     console = Console()
     if not console.is_terminal:

@@ -7,14 +7,17 @@ owner but whether it knows them.
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from tests.support.certificates import Certificates
@@ -45,6 +48,10 @@ class Outside:
     """The hosts and ports that the proxy was asked for."""
     pages: dict[str, bytes] = field(default_factory=dict[str, bytes])
     """Bodies by path; any other path shows the request's headers as JSON."""
+    redirects: dict[str, str] = field(default_factory=dict[str, str])
+    """Where paths lead to."""
+    repositories: Path | None = None
+    """A folder of bare repositories, which `git.test` serves to read and write."""
 
     def last(self, host: str) -> Seen:
         """The latest request to `host`."""
@@ -104,13 +111,51 @@ def _server(world: Outside) -> _Server:
             headers = {name.lower(): value for name, value in self.headers.items()}
             host = headers.get("host", "").partition(":")[0]
             world.seen.append(Seen(host, self.path, headers, body))
+            if host == "git.test" and world.repositories is not None:
+                self.run_git(world.repositories, headers, body)
+                return
             shown = world.pages.get(self.path.partition("?")[0])
             if shown is None:
                 shown = json.dumps({"path": self.path, "headers": headers}).encode()
-            self.send_response(200)
+            away = world.redirects.get(self.path)
+            self.send_response(302 if away else 200)
+            if away:
+                self.send_header("location", away)
+            self.send_header("content-type", _kind(shown))
             self.send_header("content-length", str(len(shown)))
             self.end_headers()
             self.wfile.write(shown)
+
+        def run_git(self, folder: Path, headers: dict[str, str], body: bytes) -> None:
+            """Smart HTTP, by git's own CGI program."""
+            path, _, query = self.path.partition("?")
+            variables = {
+                "GIT_PROJECT_ROOT": str(folder),
+                "GIT_HTTP_EXPORT_ALL": "1",
+                "REMOTE_USER": "agent",
+                "REQUEST_METHOD": self.command,
+                "PATH_INFO": path,
+                "QUERY_STRING": query,
+                "CONTENT_TYPE": headers.get("content-type", ""),
+                "CONTENT_LENGTH": str(len(body)),
+                "HTTP_CONTENT_ENCODING": headers.get("content-encoding", ""),
+                "GIT_PROTOCOL": headers.get("git-protocol", ""),
+            }
+            done = subprocess.run(
+                ["git", "http-backend"],
+                input=body,
+                env={**os.environ, **variables},
+                stdout=subprocess.PIPE,
+                check=True,
+            )
+            head, _, content = done.stdout.partition(b"\r\n\r\n")
+            given = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+            self.send_response(int(given.pop("Status", "200").split()[0]))
+            for name, value in given.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
 
         do_GET = do_POST = do_PUT = answer  # noqa: N815 - the names are the library's
 
@@ -118,6 +163,11 @@ def _server(world: Outside) -> _Server:
             """Tests look at what was seen."""
 
     return _Server(("127.0.0.1", 0), Handler)
+
+
+def _kind(body: bytes) -> str:
+    kinds = {b"<": "text/html", b"{": "application/json"}
+    return kinds.get(body[:1], "application/octet-stream")
 
 
 def _proxy(world: Outside, ports: dict[int, int]) -> _Server:

@@ -22,6 +22,7 @@ from bench import (
     egress,
     files,
     memory,
+    neighbour,
     prompts,
     streams,
     tour,
@@ -59,6 +60,7 @@ MEASUREMENTS = (
     Measurement(
         ("egress", "egress_plain", "egress_call", "egress_secret", "egress_many"), egress.measure
     ),
+    Measurement(("neighbour", "neighbour_create", "neighbour_cell"), neighbour.measure),
     Measurement(("first_event", "fan_out", "stream_memory"), streams.measure),
 )
 NAMES = tuple(name for one in MEASUREMENTS for name in one.names)

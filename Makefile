@@ -1,10 +1,10 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup image sdks run test check lock bench
+.PHONY: help setup image sdks run test test-runsc check audit lock bench
 BIN := .venv/bin
 ARGS ?=
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing on this machine and start the Docker daemon
 	@scripts/setup
@@ -20,6 +20,9 @@ run: image ## Run the agent `tour` on a data set that ships with Sandlot
 
 test: image sdks ## Run all tests (ARGS="-k name" to choose)
 	@$(BIN)/pytest $(ARGS)
+
+test-runsc: image sdks ## Run the security tests on gVisor, with a Docker daemon of their own
+	@scripts/test-runsc $(ARGS)
 
 check: setup ## Check style, types and layers
 	@scripts/check

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from runtime.sandboxes.docker_connection import DockerFacts
 from runtime.sandboxes.floors import mend_of, open_holes, version_of
+from runtime.sandboxes.runtimes import is_gvisor, is_strong, obstacle
 
 GIB = 1024**3
 MIN_PYTHON = (3, 11)
@@ -72,6 +73,8 @@ class HostFacts:
     config_problem: str | None
     protocol: int
     """The guest protocol that this controller speaks."""
+    runtime: str = "runc"
+    """What sandboxes are configured to run on."""
 
 
 def examine(facts: HostFacts) -> list[Check]:
@@ -79,7 +82,7 @@ def examine(facts: HostFacts) -> list[Check]:
     checks = [check(facts) for check in _HOST_CHECKS]
     if facts.docker is not None:
         checks += [check(facts.docker) for check in _DOCKER_CHECKS]
-    return [*checks, *_image(facts), *_base(facts)]
+    return [*checks, *_isolation(facts), *_image(facts), *_base(facts)]
 
 
 def has_failed(checks: list[Check]) -> bool:
@@ -217,10 +220,25 @@ def _seccomp(docker: DockerFacts) -> Check:
     return Check("seccomp", State.FAIL, "the daemon cannot filter system calls", mend)
 
 
-def _runtimes(docker: DockerFacts) -> Check:
-    if "runsc" in docker.runtimes:
-        return Check("isolation", State.OK, "runc, and gVisor (runsc)")
-    return Check("isolation", State.OK, "runc; install gVisor for tenants who are strangers")
+def _isolation(facts: HostFacts) -> Iterator[Check]:
+    """What stands between a sandbox and the host, as it is configured."""
+    docker, name, title = facts.docker, facts.runtime, "isolation"
+    if docker is None:
+        return
+    used = docker.registered.get(name)
+    if name not in docker.runtimes:
+        found = f"Docker knows no runtime {name}, which sandbox.runtime is"
+        yield Check(title, State.FAIL, found, f"register {name} in /etc/docker/daemon.json")
+    elif problem := obstacle(name, used):
+        yield Check(title, State.FAIL, problem, "see docs/security.md")
+    elif is_strong(name):
+        yield Check(title, State.OK, name)
+    elif "runsc" in docker.runtimes:
+        yield Check(title, State.OK, f"{name}; gVisor (runsc) is there for those who are strangers")
+    else:
+        yield Check(title, State.OK, f"{name}; install gVisor for tenants who are strangers")
+    if used is not None and is_gvisor(name):
+        yield _floor("gVisor's patches", "runsc", used.version)
 
 
 def _memory(docker: DockerFacts) -> Check:
@@ -248,7 +266,6 @@ _DOCKER_CHECKS: tuple[Callable[[DockerFacts], Check], ...] = (
     _cgroups,
     _seccomp,
     _memory,
-    _runtimes,
     _docker_floor,
     _containerd_floor,
     _runc_floor,

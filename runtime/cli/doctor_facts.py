@@ -49,6 +49,7 @@ def gather() -> HostFacts:
         state_problem=_write_problem(folder),
         config_problem=config_problem,
         protocol=PROTOCOL_VERSION,
+        runtime=settings.sandbox.runtime,
     )
 
 

@@ -16,7 +16,7 @@ import docker
 import docker.errors
 
 from runtime.errors import SandboxFault, SandboxUnavailable, SandlotError
-from runtime.sandboxes.docker_connection import api_client, translated
+from runtime.sandboxes.docker_connection import api_client, registered_runtimes, translated
 from runtime.sandboxes.docker_plan import (
     LABEL,
     WorkspaceMount,
@@ -25,6 +25,7 @@ from runtime.sandboxes.docker_plan import (
     mismatches,
 )
 from runtime.sandboxes.port import Readiness, SandboxSpec, SandboxState
+from runtime.sandboxes.runtimes import is_strong, obstacle
 from runtime.sandboxes.workspaces import AGENT_UID, LoopWorkspaces
 from runtime.schema.settings import SandboxSettings
 
@@ -46,6 +47,7 @@ class DockerProvider:
         self._workspaces = LoopWorkspaces(workspaces) if not LoopWorkspaces.problem() else None
         self._limiter = anyio.CapacityLimiter(PARALLEL_CALLS)
         self._client: docker.APIClient | None = None
+        self._good_runtimes: set[str] = set()
 
     async def readiness(self) -> Readiness:
         """Whether the daemon answers."""
@@ -57,6 +59,7 @@ class DockerProvider:
 
     async def start(self, spec: SandboxSpec) -> None:
         """Make the workspace and the container, compare, start. Raises as the port says."""
+        await self._check_runtime(spec.settings.runtime)
         workspace = await self._workspace(spec.environment_id, spec.settings)
         config = container_config(spec, workspace, self._install_id, self._seccomp)
         try:
@@ -64,6 +67,15 @@ class DockerProvider:
         except SandlotError:
             await self._unmount(spec.environment_id)
             raise
+
+    async def _check_runtime(self, runtime: str) -> None:
+        """Raise `SandboxUnavailable` where a sandbox could not be reached, instead of waiting."""
+        if not is_strong(runtime) or runtime in self._good_runtimes:
+            return
+        info = await self._call(lambda client: client.info())
+        if problem := obstacle(runtime, registered_runtimes(info).get(runtime)):
+            raise SandboxUnavailable(problem)
+        self._good_runtimes.add(runtime)
 
     async def state(self, sandbox_id: str) -> SandboxState | None:
         """What Docker says of the container."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import docker
@@ -17,6 +18,7 @@ from docker.utils import kwargs_from_env, parse_host
 
 from runtime.errors import SandboxUnavailable, StorageFull
 from runtime.sandboxes.image_plan import is_disk_full
+from runtime.sandboxes.runtimes import RegisteredRuntime, gvisor_version, is_gvisor
 
 _UNIX = "http+unix://"
 _SILENCE = (
@@ -45,6 +47,10 @@ class DockerFacts:
     ignored_limits: tuple[str, ...]
     """The limits that the daemon accepts and the kernel does not enforce."""
     containerd: str = "?"
+    registered: Mapping[str, RegisteredRuntime] = field(
+        default_factory=dict[str, RegisteredRuntime]
+    )
+    """How each runtime was registered."""
 
 
 @contextmanager
@@ -88,7 +94,11 @@ def docker_facts() -> DockerFacts:
     with connected(timeout_seconds=15) as client:
         version: dict[str, Any] = client.api.version()
         info: dict[str, Any] = client.api.info()
-    return facts_from(version, info)
+    found, here = facts_from(version, info), os.uname()
+    kernel = found.kernel
+    if kernel == here.release:
+        kernel = kernel_version(here.release, here.version)
+    return replace(found, kernel=kernel, registered=_with_versions(found.registered))
 
 
 def facts_from(version: dict[str, Any], info: dict[str, Any]) -> DockerFacts:
@@ -111,8 +121,34 @@ def facts_from(version: dict[str, Any], info: dict[str, Any]) -> DockerFacts:
         security_options=tuple(info.get("SecurityOptions") or ()),
         runtimes=tuple(sorted(info.get("Runtimes") or {})),
         containerd=_component(version, "containerd") or "?",
+        registered=registered_runtimes(info),
         ignored_limits=tuple(name for name, key in limits.items() if info.get(key) is False),
     )
+
+
+def registered_runtimes(info: dict[str, Any]) -> dict[str, RegisteredRuntime]:
+    """The runtimes of an answer of `/info`, by name."""
+    return {
+        name: RegisteredRuntime(
+            str(found.get("path", "")), tuple(map(str, found.get("runtimeArgs") or ()))
+        )
+        for name, found in (info.get("Runtimes") or {}).items()
+    }
+
+
+def kernel_version(release: str, version: str) -> str:
+    """The version of a kernel: Debian's release `6.1.0-38-amd64` does not tell which 6.1 it is."""
+    found = re.search(r"\bDebian (\d+\.\d+\.\d+)-", version)
+    return found[1] if found else release
+
+
+def _with_versions(registered: Mapping[str, RegisteredRuntime]) -> dict[str, RegisteredRuntime]:
+    return {
+        name: replace(one, version=gvisor_version(one.path))
+        if is_gvisor(name) and one.path.startswith("/")
+        else one
+        for name, one in registered.items()
+    }
 
 
 def _knock() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from runtime.sandboxes.docker_connection import DockerFacts
 from runtime.sandboxes.floors import mend_of, open_holes
-from runtime.sandboxes.runtimes import is_strong
+from runtime.sandboxes.runtimes import is_gvisor, is_strong, obstacle
 from runtime.schema.settings import SandboxSettings
 
 
@@ -19,9 +19,11 @@ def _of_runtime(settings: SandboxSettings, docker: DockerFacts) -> Iterator[str]
     name = settings.runtime
     if not is_strong(name):
         yield (
-            f"sandbox.runtime is {name}: sandboxes share the host's kernel. Install gVisor or Kata "
-            "Containers, register it with Docker, and set sandbox.runtime to runsc or kata."
+            f"sandbox.runtime is {name}: sandboxes share the host's kernel. Install gVisor, "
+            "register it with Docker, and set sandbox.runtime to runsc (docs/security.md)."
         )
+    if problem := obstacle(name, docker.registered.get(name)):
+        yield problem
     if name not in docker.runtimes:
         known = ", ".join(docker.runtimes) or "none"
         yield (
@@ -44,6 +46,9 @@ def _of_versions(settings: SandboxSettings, docker: DockerFacts) -> Iterator[str
     versions = {"docker": docker.version, "containerd": docker.containerd}
     if not is_strong(settings.runtime):
         versions |= {"runc": docker.runc, "kernel": docker.kernel}
+    used = docker.registered.get(settings.runtime)
+    if is_gvisor(settings.runtime) and used is not None:
+        versions["runsc"] = used.version
     for component, version in versions.items():
         if holes := open_holes(component, version):
             cves = "; ".join(hole.cves for hole in holes)

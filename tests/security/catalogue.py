@@ -14,7 +14,6 @@ CATALOGUE = frozenset(IDS.split())
 LEFT_OUT = {
     "E-17": "amicontained, deepce, CDK and linPEAS come from no package index; E-01 to E-10 look "
     "for what they report",
-    "E-18": "needs a daemon that knows runsc, which has not been tried yet",
     "E-19": "pure decisions on versions: tests/unit/sandboxes/test_floors.py",
     "N-03": "sandboxes have no way out yet; addresses: tests/unit/outbound/test_addresses.py",
     "N-04": "sandboxes have no way out yet; the lookup: tests/unit/tools/test_dial.py",
@@ -57,3 +56,24 @@ LEFT_OUT = {
     "A-22": "no field takes a command: tests/unit/specs/test_agent_files.py",
     "A-25": "there are no rate limits yet",
 }
+
+ON_GVISOR = {
+    "test_e08_there_are_no_devices": "its own /dev has fuse and net, and its /tmp takes device "
+    "nodes: devices of its kernel, which has none of the host's behind them",
+    "test_e12_other_processes_are_out_of_reach[environments_of_others]": "it shows them to every "
+    "user; they hold no secret",
+    "test_e12_other_processes_are_out_of_reach[maps_of_others]": "it shows them to every user",
+    "test_e12_the_line_of_the_supervisor_is_out_of_reach": "it lists the numbers of others' "
+    "descriptors; the socket itself is as far away as it should be",
+    "test_x01_a_fork_bomb_ends": "a user's processes are limited, but a bomb that goes on at the "
+    "limit may end the sandbox: sandbox_lost",
+    "test_x01_threads_are_counted": "they are; the guest cannot tell that the limit was hit",
+    "test_x02_the_kernel_dies_of_memory_and_the_run_goes_on": "the whole sandbox dies: the run "
+    "fails with out_of_memory",
+    "test_x02_a_command_that_dies_of_memory_says_so": "the whole sandbox dies: the run fails with "
+    "out_of_memory",
+    "test_x04_files_are_counted": "files in its memory are not; they count as memory",
+    "test_x08_a_sandbox_gets_no_more_processors_than_it_may": "it lets everybody set a niceness, "
+    "which only counts inside; the host holds the limit",
+}
+"""The tests that end otherwise where gVisor is the runtime, and how."""

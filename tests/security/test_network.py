@@ -18,7 +18,7 @@ def test_n01_there_is_no_interface_but_loopback(seen: Found, weak: Found) -> Non
 
 
 def test_n02_no_address_is_reached(seen: Found, weak: Found) -> None:
-    assert set(seen["connected"].values()) == {"Network is unreachable"}
+    assert set(seen["connected"].values()) <= {"Network is unreachable", "No route to host"}
     assert weak["connected"]["172.17.0.1"] != "Network is unreachable", "a route shows"
 
 
@@ -29,7 +29,8 @@ def test_n08_nothing_of_another_environment_is_found(unharmed: RunningController
         's.bind("\\0canary-socket"); time.sleep(60)\' & '
         "until grep -q canary-socket /proc/net/unix; do sleep 0.1; done; "
     )
-    look = "ls -aR /workspace /dev/shm /tmp 2>/dev/null; cat /proc/net/unix"
+    walk = 'print([list(os.walk(f)) for f in ("/workspace", "/dev/shm", "/tmp")])'
+    look = f"python3 -c 'import os; {walk}'; cat /proc/net/unix"
     first = unharmed.run(fence("bash", leave + look))
     second = unharmed.run(fence("bash", look))
     for canary in ("canary-file", "canary-memory", "canary-folder", "canary-socket"):

@@ -18,6 +18,7 @@ from runtime.cli.doctor_checks import (
     version_of,
 )
 from runtime.sandboxes.docker_connection import DockerFacts, facts_from
+from runtime.sandboxes.runtimes import RegisteredRuntime
 
 DOCKER = DockerFacts(
     version="29.6.0",
@@ -30,9 +31,12 @@ DOCKER = DockerFacts(
     root_folder="/var/lib/docker",
     memory_bytes=16 * GIB,
     security_options=("name=seccomp,profile=builtin", "name=cgroupns"),
-    runtimes=("runc", "runsc"),
+    runtimes=("kata", "runc", "runsc"),
     ignored_limits=(),
+    registered={"runsc": RegisteredRuntime("/usr/bin/runsc", ("--host-uds=open",), "20260105.0")},
 )
+OLD = {"runsc": RegisteredRuntime("/usr/bin/runsc", ("--host-uds=open",), "20221219.0")}
+SHUT = {"runsc": RegisteredRuntime("/usr/bin/runsc", ("--network=none",), "20260105.0")}
 HOST = HostFacts(
     python=(3, 11, 2),
     is_root=True,
@@ -61,6 +65,11 @@ def host(**changes: object) -> HostFacts:
 
 def docker(**changes: object) -> HostFacts:
     return host(docker=dataclasses.replace(DOCKER, **changes))  # pyright: ignore[reportArgumentType]
+
+
+def on_gvisor(registered: dict[str, RegisteredRuntime]) -> HostFacts:
+    facts = dataclasses.replace(DOCKER, registered=registered)
+    return host(docker=facts, runtime="runsc")
 
 
 def check_named(facts: HostFacts, name: str) -> Check:
@@ -104,12 +113,18 @@ MISSING_IMAGE = ImageFact("sandlot/sandbox:x")
         (docker(memory_bytes=2 * GIB), "memory", State.WARN),
         (docker(memory_bytes=GIB // 2), "memory", State.FAIL),
         (docker(runtimes=("runc",)), "isolation", State.OK),
+        (host(runtime="runsc"), "isolation", State.OK),
+        (host(runtime="runsc"), "gVisor's patches", State.OK),
+        (on_gvisor(OLD), "gVisor's patches", State.WARN),
+        (on_gvisor(SHUT), "isolation", State.FAIL),
+        (host(runtime="runsc-kvm"), "isolation", State.FAIL),
+        (host(runtime="kata"), "isolation", State.FAIL),
         (docker(version="20.10.24+dfsg1"), "Docker's patches", State.WARN),
-        (docker(version="29.5.2"), "Docker's patches", State.OK),
+        (docker(version="29.5.1"), "Docker's patches", State.OK),
         (docker(runc="1.1.11"), "runc's patches", State.WARN),
         (docker(runc="1.2.8"), "runc's patches", State.OK),
-        (docker(runc="1.3.3"), "runc's patches", State.WARN),
-        (docker(runc="1.4.3"), "runc's patches", State.OK),
+        (docker(runc="1.3.2"), "runc's patches", State.WARN),
+        (docker(runc="1.4.0"), "runc's patches", State.OK),
         (docker(runc="?"), "runc's patches", State.WARN),
         (docker(kernel="6.9.12"), "kernel", State.OK),
         (docker(kernel="6.12.0-1-cloud"), "kernel", State.WARN),

@@ -355,7 +355,7 @@ def delete_project(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a project.")],
     state_dir: StateDir = None,
 ) -> None:
-    """Delete a project with its keys. One that has interactions, environments or files stays."""
+    """Delete a project with its keys and credentials, unless it has anything else."""
     from runtime.cli import keyring
 
     keyring.delete_project(state_dir, name)

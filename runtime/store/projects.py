@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, func, insert, select
 
 from runtime.store.database import Database
-from runtime.store.tables import environments, files, interactions, keys, sessions
+from runtime.store.tables import credentials, environments, files, interactions, keys, sessions
 from runtime.store.tables import projects as table
 
 
@@ -59,7 +59,10 @@ class Projects:
         return [ProjectRecord(*row) for row in rows]
 
     async def delete(self, project_id: str) -> bool:
-        """Delete a project with its keys; False where there is none. Raises `NotEmpty`."""
+        """Delete a project with its keys and credentials; False where there is none.
+
+        Raises `NotEmpty`.
+        """
 
         def work(connection: Connection) -> bool:
             statement = _PROJECTS.where(table.c.id == project_id)
@@ -69,7 +72,7 @@ class Projects:
             found = ProjectRecord(*row)
             if not found.is_empty:
                 raise NotEmpty(found)
-            for owned in (sessions, environments, keys):
+            for owned in (sessions, environments, credentials, keys):
                 connection.execute(delete(owned).where(owned.c.project_id == project_id))
             connection.execute(delete(table).where(table.c.id == project_id))
             return True

@@ -15,6 +15,7 @@ SandlotError
 ├── Cancelled                 (asked for by the caller)
 ├── ToolFault                 (goes back to the model as a result)
 ├── ToolServerFault           502 tool_server_failed
+├── CredentialFault           502 credential_failed
 ├── ModelFault                502 model_error
 │   ├── ModelNotConfigured    400 model_not_configured
 │   ├── ModelRefused          400 model_rejected_request
@@ -152,6 +153,13 @@ class ToolServerFault(SandlotError):
     """A server whose tools a run was to have does not offer them."""
 
     code = "tool_server_failed"
+    http_status = 502
+
+
+class CredentialFault(SandlotError):
+    """A stored credential cannot be used now."""
+
+    code = "credential_failed"
     http_status = 502
 
 

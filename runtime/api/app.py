@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from runtime.api import (
     catalogs,
+    credentials,
     files,
     health,
     interactions,
@@ -26,6 +27,7 @@ from runtime.api.environments import EnvironmentServices
 from runtime.api.faults import LastResort, add_handlers
 from runtime.api.inert import NoSniffing
 from runtime.api.services import Services
+from runtime.controller.credentials import CredentialService
 
 PREFIX = "/v1"
 """The version in the routes; every version that clients write is brought to it."""
@@ -38,10 +40,11 @@ def create_app(
     environments: EnvironmentServices | None = None,
     more: Sequence[APIRouter] = (),
     uploaded: files.FileServices | None = None,
+    stored: CredentialService | None = None,
 ) -> FastAPI:
     """The ASGI application; without `environments` and `uploaded` it serves none, no files either.
 
-    `more` are further routers.
+    `more` are further routers; `stored` are the credentials, if it serves any.
     """
     app = FastAPI(
         title="Sandlot",
@@ -73,6 +76,9 @@ def create_app(
         app.include_router(files.router, prefix=PREFIX, dependencies=guards)
         app.include_router(files.starts, prefix=UPLOAD_PREFIX, dependencies=guards)
         app.include_router(files.continuations, prefix=UPLOAD_PREFIX)
+    if stored is not None:
+        app.state.credentials = stored
+        app.include_router(credentials.router, prefix=PREFIX, dependencies=guards)
     app.include_router(openai.router, prefix=OPENAI_PREFIX, dependencies=guards)
     app.include_router(health.router)
     add_documents(app)

@@ -12,6 +12,8 @@ from pydantic.json_schema import models_json_schema
 
 from runtime.api.compat.openai.requests import ChatRequest, ResponsesRequest
 from runtime.api.compat.schemas import GuideInteraction
+from runtime.api.credentials import BODIES as CREDENTIALS
+from runtime.api.credentials import UPDATES as NEW_CREDENTIALS
 from runtime.schema.interactions import CreateInteraction
 from runtime.schema.keys import CreateKey
 from runtime.schema.resources import WaitRequest
@@ -24,6 +26,8 @@ _BODIES = (
     CreateKey,
     ResponsesRequest,
     ChatRequest,
+    *CREDENTIALS,
+    *NEW_CREDENTIALS,
 )
 _OPEN = {"health"}
 """Tags of routes that need no key."""

@@ -24,6 +24,7 @@ from runtime.cli.networks import open_networks
 from runtime.controller.allowances import Allowances
 from runtime.controller.catalogs import CatalogService
 from runtime.controller.contents import open_contents
+from runtime.controller.credentials import CredentialService
 from runtime.controller.environments import EnvironmentService
 from runtime.controller.interactions import InteractionService
 from runtime.controller.keys import KeyService
@@ -45,7 +46,8 @@ from runtime.schema.protocol import PROTOCOL_VERSION
 from runtime.schema.settings import SandboxSettings, Settings
 from runtime.specs.agents import AgentCatalog, load_agents
 from runtime.store import Store
-from runtime.tools.relay import ControllerTools
+from runtime.tools.oauth import TokenEndpoints
+from runtime.tools.relay import ControllerTools, outbound_dialer
 
 CHECKOUT = Path(runtime.__file__).parent.parent
 AGENTS = CHECKOUT / "agents"
@@ -82,7 +84,7 @@ async def open_controller(
     """
     agents = load_agents([AGENTS, *(Path(folder) for folder in settings.agents)], settings)
     models = Models(settings.models, _script_folders(settings))
-    tools = ControllerTools(settings)
+    dialer = outbound_dialer(settings)
     provider = DockerProvider(
         _install_id(state_dir), state_dir / "workspaces", SECCOMP.read_text(encoding="utf-8")
     )
@@ -90,7 +92,11 @@ async def open_controller(
         stack.push_async_callback(provider.aclose)
         store = await stack.enter_async_context(_open_store(state_dir, settings))
         journal = EventLog(store)
-        networks = await open_networks(stack, settings.egress, store)
+        credentials = CredentialService(store, TokenEndpoints(dialer))
+        tools = ControllerTools(settings, credentials.uses)
+        await stack.enter_async_context(credentials.open())
+        networks = await open_networks(stack, settings.egress, store, credentials.uses)
+        credentials.on_change.append(networks.credential_changed)
         stored = StoredBytes(store, provider)
         quotas = Quotas(settings.quotas, settings.sandbox.max_running, stored.of)
         sandboxes = Sandboxes(
@@ -146,6 +152,7 @@ async def open_controller(
             services,
             EnvironmentServices(environments, uploads),
             uploaded=FileServices(contents.files, contents.uploads),
+            stored=credentials,
         )
         yield Controller(app, _names(agents), _model_names(models), services.draining, runner)
 

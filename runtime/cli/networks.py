@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from runtime.controller.egress_log import EgressLog
-from runtime.controller.networks import Networks, TimedGrant
+from runtime.controller.networks import Grants, Networks
 from runtime.egress.protocol import ProxySettings
 from runtime.egress.proxy import PROCESS_UID, EgressProxy
 from runtime.errors import InvalidRequest
@@ -19,12 +19,9 @@ ADDED_CERTIFICATES = Path("/usr/local/share/ca-certificates")
 """Where an operator puts what the whole machine trusts, on Debian and its kin."""
 
 
-class _NoGrants:
-    async def grants(self, project_id: str, ids: Iterable[str]) -> Mapping[str, TimedGrant]:
-        return {}
-
-
-async def open_networks(stack: AsyncExitStack, settings: EgressSettings, store: Store) -> Networks:
+async def open_networks(
+    stack: AsyncExitStack, settings: EgressSettings, store: Store, grants: Grants
+) -> Networks:
     """The networks of sandboxes, for as long as `stack` is open.
 
     Raises `InvalidRequest` for settings that cannot be obeyed, `SandboxUnavailable` when the proxy
@@ -36,7 +33,7 @@ async def open_networks(stack: AsyncExitStack, settings: EgressSettings, store: 
     # The log is closed after the proxy: what is told while that stops is kept, too.
     await stack.enter_async_context(EgressLog(proxy, store.egress_events).open())
     await stack.enter_async_context(proxy.running())
-    networks = Networks(store, proxy, _NoGrants(), settings, certificates)
+    networks = Networks(store, proxy, grants, settings, certificates)
     await stack.enter_async_context(networks.open())
     return networks
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from runtime.models.port import ModelInfo
 from runtime.schema.agents import AgentSpec
+from runtime.schema.callers import DEFAULT_PROJECT
 from runtime.schema.model import FunctionDeclaration, Generation
 
 
@@ -51,13 +52,13 @@ class ToolOffers(Protocol):
     """The tools that the controller runs for a model: MCP servers, search, URL context."""
 
     async def offer(
-        self, interaction_id: str, tool: dict[str, Any]
+        self, interaction_id: str, tool: dict[str, Any], project_id: str = DEFAULT_PROJECT
     ) -> list[FunctionDeclaration] | None:
         """What a tool, in its wire form, lets a model call; None where it is not configured.
 
         Only what was offered to an interaction can be called for it. What a server offers is asked
-        meanwhile, and known to `RelayedTools.listed`. Raises `InvalidRequest` when the tool cannot
-        be had as asked.
+        meanwhile, and known to `RelayedTools.listed`. A stored credential that it names is one of
+        the project. Raises `InvalidRequest` when the tool cannot be had as asked, and `NotFound`.
         """
         ...
 
@@ -70,7 +71,7 @@ class NoToolOffers:
     """The controller runs no tools."""
 
     async def offer(
-        self, interaction_id: str, tool: dict[str, Any]
+        self, interaction_id: str, tool: dict[str, Any], project_id: str = DEFAULT_PROJECT
     ) -> list[FunctionDeclaration] | None:
         """Nothing."""
         return None

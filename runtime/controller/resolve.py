@@ -19,7 +19,7 @@ from runtime.controller.placement import Placement, existing, fresh, named_envir
 from runtime.controller.plan import AwaitedServers, RunPlan
 from runtime.controller.refusals import check_request
 from runtime.controller.tool_choice import choice_of
-from runtime.controller.toolset import Toolset, agent_tools, model_tools
+from runtime.controller.toolset import Offer, Toolset, agent_tools, model_tools
 from runtime.errors import InvalidRequest, ModelNotConfigured
 from runtime.schema.agents import AgentSpec
 from runtime.schema.compaction import compacted
@@ -102,7 +102,8 @@ class Resolver:
         said = await self._attachments.take(project_id, interaction_id, request.input, info)
         if said is not request.input:
             new = check_results(history.steps, input_steps(said))
-        tools = await self._tools(request, agent, interaction_id)
+        offer = partial(self._offers.offer, interaction_id, project_id=project_id)
+        tools = await _tools(request, agent, offer)
         placement = await self._place(project_id, request, agent, tools, history, new, moment)
         asked = request.generation_config.tool_choice if request.generation_config else None
         spec = RunSpec(
@@ -151,15 +152,6 @@ class Resolver:
             raise InvalidRequest(f"{where}.{unsupported[0]}: {unsupported[1]}")
         return found
 
-    async def _tools(
-        self, request: CreateInteraction, agent: AgentSpec | None, interaction_id: str
-    ) -> Toolset:
-        offer = partial(self._offers.offer, interaction_id)
-        if agent is not None:
-            return await agent_tools(agent, request.tools, offer)
-        has_environment = request.environment is not None
-        return await model_tools(request.tools, offer, has_environment=has_environment)
-
     async def _place(
         self,
         project_id: str,
@@ -193,15 +185,20 @@ class Resolver:
             return None
         if previous.environment_id is None:
             return None
-        record = await self._store.environments.get(
-            previous.project_id, previous.environment_id
-        )
+        record = await self._store.environments.get(previous.project_id, previous.environment_id)
         return record.id if record and record.status == "active" else None
 
 
 def agent_name(asked: str) -> str:
     """The id in `asked`, which may be a resource name such as `projects/…/agents/ID`."""
     return asked.rpartition("agents/")[2] if "agents/" in asked else asked
+
+
+async def _tools(request: CreateInteraction, agent: AgentSpec | None, offer: Offer) -> Toolset:
+    if agent is not None:
+        return await agent_tools(agent, request.tools, offer)
+    has_environment = request.environment is not None
+    return await model_tools(request.tools, offer, has_environment=has_environment)
 
 
 def _instruction(request: CreateInteraction, agent: AgentSpec | None) -> str | None:

@@ -18,7 +18,7 @@ import httpcore2
 import httpx2
 
 from runtime.errors import AddressRefused
-from runtime.outbound.addresses import Allowance, IpAddress, checked_host
+from runtime.outbound.addresses import Allowance, IpAddress, checked_host, literal
 from runtime.outbound.door import Door, Resolve, system_addresses
 
 CONNECT_SECONDS = 10.0
@@ -42,6 +42,15 @@ class Dialer:
             raise AddressRefused(f"'{url[:200]}' is not a URL.") from error
         self._check_url(parsed)
         return parsed
+
+    def is_named(self, url: httpx2.URL) -> bool:
+        """Whether the operator named the host of a URL, so that it is one of their own."""
+        host = checked_host(url.raw_host.decode("ascii"))
+        port, address = _port(url), literal(host)
+        allowance = self.door.allowance
+        if address is not None and allowance.allows_address(address, port):
+            return True
+        return allowance.allows_host(host, port)
 
     def client(self, *, max_bytes: int = MAX_BYTES, **options: Any) -> httpx2.AsyncClient:
         """An HTTP client that goes through this door; `options` are those of httpx2.
@@ -68,7 +77,11 @@ class Dialer:
         if not url.host:
             raise AddressRefused(f"'{str(url)[:80]}' names no host.")
         host = checked_host(url.raw_host.decode("ascii"))
-        self.door.allowance.check_name(host, url.port or (443 if url.scheme == "https" else 80))
+        self.door.allowance.check_name(host, _port(url))
+
+
+def _port(url: httpx2.URL) -> int:
+    return url.port or (443 if url.scheme == "https" else 80)
 
 
 class BodyTooLarge(httpx2.StreamError):

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from mcp_types import (
     BlobResourceContents,
@@ -37,14 +38,31 @@ MAX_NAME = 64
 """What every provider of models takes."""
 
 
+MIN_SECRET = 8
+"""Shorter values of headers are not looked for: they stand in every answer by chance."""
+MIN_STORED_SECRET = 4
+"""The same for a stored credential, of which it is known that it is secret."""
+
+
 class Secrets:
     """Values that must not come back to a model, a log or an event."""
 
     def __init__(self, values: Iterable[str]) -> None:
-        found = set[str]()
+        self._found = set[str]()
         for value in values:
-            found |= {value, *value.split()}
-        self._values = sorted((value for value in found if len(value) >= 8), key=len, reverse=True)
+            self._found |= {one for one in (value, *value.split()) if len(one) >= MIN_SECRET}
+        self._values = sorted(self._found, key=len, reverse=True)
+
+    def add(self, value: str) -> None:
+        """Hide this, too, the value of a header: the secret in it, also in other forms."""
+        secret = value.rpartition(" ")[2]
+        if secret in self._found or len(secret) < MIN_STORED_SECRET:
+            return
+        raw = secret.encode()
+        forms = {quote(secret, safe=""), quote_plus(secret), raw.hex(), raw.hex().upper()}
+        forms |= {base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()}
+        self._found |= {secret, value, *forms}
+        self._values = sorted(self._found, key=len, reverse=True)
 
     def hide(self, text: str) -> str:
         """`text` without them."""

@@ -25,7 +25,7 @@ from mcp_types import (
     PaginatedRequestParams,
     Tool,
 )
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from runtime import __version__
 from runtime.errors import AddressRefused, InvalidRequest, ToolFault, ToolServerFault
@@ -33,7 +33,8 @@ from runtime.schema.model import FunctionDeclaration
 from runtime.schema.steps import ToolResult
 from runtime.tools.dial import Dialer
 from runtime.tools.mcp_content import Secrets, declaration, result
-from runtime.tools.mcp_tool import McpTool
+from runtime.tools.mcp_signing import Sign, Signature, SigningTransport
+from runtime.tools.mcp_tool import OWN_HEADERS, McpTool
 from runtime.tools.mcp_transport import McpTransport
 
 OPEN_SECONDS = 20.0
@@ -52,8 +53,12 @@ _NAME = "sandlot"
 class McpServer:
     """The server that a tool of type `mcp_server` names. Its task lives in `tasks`."""
 
-    def __init__(self, tool: McpTool, dialer: Dialer, tasks: TaskGroup) -> None:
+    def __init__(
+        self, tool: McpTool, dialer: Dialer, tasks: TaskGroup, sign: Sign | None = None
+    ) -> None:
+        """`sign` knows the header of the tool's credential."""
         self._tool = tool
+        self._sign = sign
         self._dialer = dialer
         self._tasks = tasks
         self._secrets = Secrets([*tool.headers.values(), *tool.url_secrets])
@@ -127,10 +132,29 @@ class McpServer:
             if self._session is not None and self._session.has_expired:
                 await self._session.close()
             if self._session is None or self._session.is_over:
-                self._session = _Session(self._tool, self._dialer)
+                self._session = _Session(self._tool, self._transport())
                 self._tasks.start_soon(self._session.run)
             await self._session.opened()
             return self._session
+
+    def _transport(self) -> httpx2.AsyncBaseTransport:
+        transport = self._dialer.transport(MAX_BYTES)
+        if self._sign is None:
+            return transport
+        return SigningTransport(transport, self._tool.url, self._noted)
+
+    async def _noted(self, refused: SecretStr | None = None) -> Signature:
+        """The header of the credential, whose secret is hidden from here on."""
+        if self._sign is None:
+            raise InvalidRequest(f"mcp_server '{self._tool.name}': has no credential.")
+        signature = await self._sign(refused)
+        self._secrets.add(signature.value.get_secret_value())
+        if signature.name.lower() in OWN_HEADERS:
+            raise InvalidRequest(
+                f"The credential '{self._tool.credential}' is sent as '{signature.name}', a header "
+                "that the protocol of MCP needs itself."
+            )
+        return signature
 
     async def _list(self, client: Client) -> list[Tool]:
         tools: list[Tool] = []
@@ -181,9 +205,9 @@ class McpServer:
 class _Session:
     """A session, from its handshake to its end."""
 
-    def __init__(self, tool: McpTool, dialer: Dialer) -> None:
+    def __init__(self, tool: McpTool, transport: httpx2.AsyncBaseTransport) -> None:
         self._tool = tool
-        self._transport = McpTransport(dialer.transport(MAX_BYTES))
+        self._transport = McpTransport(transport)
         self._scope = anyio.CancelScope()
         self._leave = anyio.Event()
         self._settled = anyio.Event()

@@ -18,7 +18,7 @@ MAX_HEADERS = 50
 MAX_HEADER_CHARACTERS = 16_384
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\x20-\x7e\x80-\xff\t]*")
-_OWN_HEADERS = {
+OWN_HEADERS = {
     "host",
     "connection",
     "content-length",
@@ -44,6 +44,8 @@ class McpTool:
     headers: Mapping[str, str]
     allowed: frozenset[str] | None
     """Names of tools; None is all of them."""
+    credential: str | None = None
+    """Whose header is put over `headers`."""
 
     @property
     def url_secrets(self) -> list[str]:
@@ -73,8 +75,6 @@ def read_mcp_tool(tool: Mapping[str, Any], dialer: Dialer) -> McpTool:
     wrong = wrong_server_name(name)
     if wrong is not None:
         raise InvalidRequest(f"{where}: name: {wrong}.")
-    if tool.get("credential") is not None:
-        raise InvalidRequest(f"{where}: credential: is not supported yet; use 'headers'.")
     url = tool.get("url")
     if not isinstance(url, str):
         raise InvalidRequest(f"{where}: url: is needed, the server's Streamable HTTP endpoint.")
@@ -82,16 +82,30 @@ def read_mcp_tool(tool: Mapping[str, Any], dialer: Dialer) -> McpTool:
         dialer.check(url)
     except AddressRefused as error:
         raise InvalidRequest(f"{where}: url: {error.message}") from error
+    credential = tool.get("credential")
+    if credential is not None:
+        _check_secrecy(where, url, dialer)
     headers = _headers(where, tool.get("headers") or {})
-    return McpTool(name, url, headers, _allowed(where, tool.get("allowed_tools")))
+    return McpTool(name, url, headers, _allowed(where, tool.get("allowed_tools")), credential)
+
+
+def _check_secrecy(where: str, url: str, dialer: Dialer) -> None:
+    parsed = dialer.check(url)
+    if parsed.scheme != "https" and not dialer.is_named(parsed):
+        raise InvalidRequest(
+            f"{where}: url: must be https:// for a credential to be sent there. The operator can "
+            "allow a host of their own as `outbound.allow` in sandlot.yaml."
+        )
 
 
 def _headers(where: str, headers: Mapping[str, str]) -> dict[str, str]:
     if len(headers) > MAX_HEADERS:
         raise InvalidRequest(f"{where}: headers: at most {MAX_HEADERS} are allowed.")
     for name, value in headers.items():
-        if _HEADER.fullmatch(name) is None or name.lower() in _OWN_HEADERS:
-            raise InvalidRequest(f"{where}: headers: '{name[:80]}' cannot be set.")
+        if _HEADER.fullmatch(name) is None or name.lower() in OWN_HEADERS:
+            # What is no name may be a value in the wrong place.
+            shown = f"'{name[:80]}'" if _HEADER.fullmatch(name) else "what is no name of a header"
+            raise InvalidRequest(f"{where}: headers: {shown} cannot be set.")
         if _VALUE.fullmatch(value) is None or len(value) > MAX_HEADER_CHARACTERS:
             raise InvalidRequest(f"{where}: headers: the value of '{name}' is not valid.")
     return {name: value.strip() for name, value in headers.items()}

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 
-from runtime.errors import AddressRefused
+from runtime.errors import SandlotError
 
 
 class McpTransport(httpx2.AsyncBaseTransport):
@@ -28,7 +28,8 @@ class McpTransport(httpx2.AsyncBaseTransport):
         self.problem = None
         try:
             response = await self._inner.handle_async_request(request)
-        except AddressRefused as error:
+        except SandlotError as error:
+            # The address is refused, or there is no credential to sign with.
             return self._failed(request, error.message)
         except httpx2.TimeoutException:
             return self._failed(request, "the server did not answer in time")

@@ -10,7 +10,8 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from runtime.errors import InvalidRequest, ToolFault
+from runtime.errors import InvalidRequest, NotFound, ToolFault
+from runtime.schema.callers import DEFAULT_PROJECT
 from runtime.schema.model import FunctionDeclaration
 from runtime.schema.settings import Settings
 from runtime.schema.steps import ToolResult
@@ -18,6 +19,7 @@ from runtime.tools import pages, search
 from runtime.tools.dial import Dialer
 from runtime.tools.documents import DocumentReader
 from runtime.tools.mcp_server import McpServer
+from runtime.tools.mcp_signing import NoSignatures, Sign, Signatures
 from runtime.tools.mcp_tool import read_mcp_tool
 from runtime.tools.pages import Pages
 from runtime.tools.search import Search
@@ -36,15 +38,24 @@ class _Interaction:
         self.servers: list[McpServer] = []
 
 
+def outbound_dialer(settings: Settings) -> Dialer:
+    """The door out. Raises `InvalidRequest` for an entry of `outbound.allow` that is none."""
+    try:
+        return Dialer(settings.outbound.allow)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"outbound.allow: {error.message}") from error
+
+
 class ControllerTools:
     """Offers and runs tools. `open` must have been entered; its end closes every session."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises `InvalidRequest` for an entry of `outbound.allow` that cannot be read."""
-        try:
-            self.dialer = Dialer(settings.outbound.allow)
-        except InvalidRequest as error:
-            raise InvalidRequest(f"outbound.allow: {error.message}") from error
+    def __init__(self, settings: Settings, signatures: Signatures | None = None) -> None:
+        """`signatures` are the stored credentials; without any, servers cannot name one.
+
+        Raises `InvalidRequest` for an entry of `outbound.allow` that cannot be read.
+        """
+        self.dialer = outbound_dialer(settings)
+        self._signatures = signatures or NoSignatures()
         self.reader = DocumentReader()
         self._search = Search(settings.search) if settings.search is not None else None
         self._pages = Pages(self.dialer, self.reader)
@@ -71,13 +82,14 @@ class ControllerTools:
                 tasks.cancel_scope.cancel()
 
     async def offer(
-        self, interaction_id: str, tool: dict[str, Any]
+        self, interaction_id: str, tool: dict[str, Any], project_id: str = DEFAULT_PROJECT
     ) -> list[FunctionDeclaration] | None:
         """What a tool, in its wire form, lets a model call; None where it is not configured.
 
         An MCP server is only begun to be asked, and says what it has to `listed`. Raises
-        `InvalidRequest` when the tool cannot be had as asked. Whoever offers also calls `release`,
-        whatever becomes of the interaction.
+        `InvalidRequest` when the tool cannot be had as asked, `NotFound` for a credential that the
+        project does not have. Whoever offers also calls `release`, whatever becomes of the
+        interaction.
         """
         interaction = self._interactions.setdefault(interaction_id, _Interaction())
         match tool.get("type"):
@@ -87,7 +99,7 @@ class ControllerTools:
                 interaction.calls["url_context"] = _ignoring_name(self._pages.call)
                 return [pages.DECLARATION]
             case "mcp_server":
-                self._ask_server(interaction, tool)
+                await self._ask_server(interaction, tool, project_id)
                 return []
             case _:
                 return None
@@ -138,12 +150,27 @@ class ControllerTools:
         interaction.calls["google_search"] = _ignoring_name(self._search.call)
         return [search.DECLARATION]
 
-    def _ask_server(self, interaction: _Interaction, tool: dict[str, Any]) -> None:
+    async def _ask_server(
+        self, interaction: _Interaction, tool: dict[str, Any], project_id: str
+    ) -> None:
         if len(interaction.servers) >= MAX_SERVERS:
             raise InvalidRequest(f"At most {MAX_SERVERS} MCP servers can be used at once.")
-        server = McpServer(read_mcp_tool(tool, self.dialer), self.dialer, self._tasks)
+        read = read_mcp_tool(tool, self.dialer)
+        sign = None
+        if read.credential is not None:
+            sign = await self._sign(read.name, project_id, read.credential)
+        server = McpServer(read, self.dialer, self._tasks, sign)
         interaction.servers.append(server)
         server.ask()
+
+    async def _sign(self, server: str, project_id: str, credential_id: str) -> Sign:
+        where = f"mcp_server '{server}': credential"
+        try:
+            return await self._signatures.signature(project_id, credential_id)
+        except NotFound as error:
+            raise NotFound(f"{where}: {error.message}") from None
+        except InvalidRequest as error:
+            raise InvalidRequest(f"{where}: {error.message}") from None
 
 
 def _ignoring_name(call: Callable[[dict[str, Any]], Awaitable[ToolResult]]) -> Call:

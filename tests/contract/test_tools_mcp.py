@@ -151,7 +151,7 @@ async def test_a_call_that_is_given_up_leaves_the_session_usable(tools: Controll
         ({"url": "ftp://example.com/"}, "http"),
         ({"url": "http://169.254.169.254/mcp"}, "not public"),
         ({"url": "http://localhost:8080/mcp"}, "private network"),
-        ({"credential": "c"}, "credential: is not supported"),
+        ({"credential": "c"}, "no stored credentials"),
         ({"headers": {"Host": "other"}}, "'Host' cannot be set"),
         ({"headers": {"X-A": "a\r\nB: c"}}, "the value of 'X-A'"),
         ({"allowed_tools": ["temperatur"]}, "it has 'temperature'"),

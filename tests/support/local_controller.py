@@ -21,6 +21,7 @@ from runtime.api.files import FileServices
 from runtime.controller.allowances import Allowances
 from runtime.controller.catalogs import CatalogService
 from runtime.controller.contents import Contents, open_contents
+from runtime.controller.credentials import CredentialService
 from runtime.controller.interactions import InteractionService
 from runtime.controller.log import EventLog
 from runtime.controller.networks import Networks, TimedGrant
@@ -45,7 +46,8 @@ from runtime.schema.settings import (
     Settings,
 )
 from runtime.store import Store
-from runtime.tools.relay import ControllerTools
+from runtime.tools.oauth import TokenEndpoints
+from runtime.tools.relay import ControllerTools, outbound_dialer
 from tests.support.services import Agents
 
 KEY = "test-key"
@@ -86,6 +88,7 @@ class LocalController:
     tools: ControllerTools
     contents: Contents
     folder: Path
+    credentials: CredentialService
 
     def http(self, **more: Any) -> httpx2.AsyncClient:
         headers = {"authorization": f"Bearer {KEY}"}
@@ -102,13 +105,16 @@ async def local_controller(
     models = Models(models or ModelsSettings(default="gemini-3-pro", aliases=ALIASES))
     directory = Agents(agents)
     provider = DockerProvider("unused", folder / "workspaces", "{}")
-    tools = ControllerTools(settings or Settings())
-    async with Store.open(folder / "state") as store, tools.open():
+    settings = settings or Settings()
+    async with (
+        Store.open(folder / "state") as store,
+        stored_credentials(store, settings) as credentials,
+        tools_with(settings, credentials) as tools,
+    ):
         networks = Networks(store, EgressProxy(ProxySettings()), NoGrants(), EgressSettings())
         sandboxes = Sandboxes(provider, SandboxSettings(), folder / "sockets", _no_image, networks)
         log = EventLog(store)
-        files = (settings or Settings()).files
-        contents = open_contents(store, folder / "state", tools, files)
+        contents = open_contents(store, folder / "state", tools, settings.files)
         runner = Runner(log, sandboxes, models, tools, contents.delivery)
         async with runner.open():
             runs = SandboxlessRuns(runner)
@@ -125,15 +131,34 @@ async def local_controller(
                 version="0.0.0",
             )
             uploaded = FileServices(contents.files, contents.uploads)
-            async with _served(services, uploaded) as (url, server):
-                yield LocalController(url, store, log, runs, server, tools, contents, folder)
+            async with _served(services, uploaded, credentials) as (url, server):
+                yield LocalController(
+                    url, store, log, runs, server, tools, contents, folder, credentials
+                )
+
+
+@asynccontextmanager
+async def stored_credentials(store: Store, settings: Settings) -> AsyncIterator[CredentialService]:
+    service = CredentialService(store, TokenEndpoints(outbound_dialer(settings)))
+    async with service.open():
+        yield service
+
+
+@asynccontextmanager
+async def tools_with(
+    settings: Settings, credentials: CredentialService
+) -> AsyncIterator[ControllerTools]:
+    tools = ControllerTools(settings, credentials.uses)
+    async with tools.open():
+        yield tools
 
 
 @asynccontextmanager
 async def _served(
-    services: Services, uploaded: FileServices
+    services: Services, uploaded: FileServices, credentials: CredentialService
 ) -> AsyncIterator[tuple[str, DrainingServer]]:
-    server = DrainingServer(create_app(services, uploaded=uploaded), services.draining)
+    app = create_app(services, uploaded=uploaded, stored=credentials)
+    server = DrainingServer(app, services.draining)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve, [listener])

@@ -87,7 +87,7 @@ class Offers(NoToolOffers):
         self._search = search
 
     async def offer(
-        self, interaction_id: str, tool: dict[str, Any]
+        self, interaction_id: str, tool: dict[str, Any], project_id: str = "default"
     ) -> list[FunctionDeclaration] | None:
         if self._search and tool["type"] == "google_search":
             return [FunctionDeclaration(name="google_search")]

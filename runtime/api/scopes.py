@@ -60,7 +60,7 @@ def needed_scope(method: str, path: str) -> Scope | None:
 
 
 def _resource(parts: list[str]) -> str:
-    if parts[0] in {"upload", "openai"}:
+    if parts and parts[0] in {"upload", "openai"}:
         parts = parts[1:]
     return parts[1] if len(parts) > 1 and parts[0] == "v1" else ""
 

@@ -39,7 +39,7 @@ def test_a_slow_bucket_lets_one_through() -> None:
 def test_requests_that_come_too_fast_are_told_when_to_come_again() -> None:
     found = quotas(requests_per_second=0.25)
     found.admit("small")
-    with pytest.raises(QuotaExceeded, match="quotas[.]requests_per_second") as refused:
+    with pytest.raises(QuotaExceeded, match=r"quotas[.]requests_per_second") as refused:
         found.admit("small")
     assert 1 <= refused.value.retry_seconds <= 4
     for _ in range(1000):
@@ -119,7 +119,7 @@ async def test_calls_that_last_are_counted_until_they_leave() -> None:
     presence = Presence(quotas(streams=2))
     first = presence.enter(KEY)
     presence.enter(KEY)
-    with pytest.raises(QuotaExceeded, match="quotas[.]streams"):
+    with pytest.raises(QuotaExceeded, match=r"quotas[.]streams"):
         presence.enter(KEY)
     presence.enter(Caller("other", frozenset(), "key_2"))
     first.leave()

@@ -55,6 +55,8 @@ def environment_view(record: EnvironmentRecord, network: Any) -> dict[str, Any]:
     }
     if record.sources:
         shown["sources"] = record.sources
+    if record.limits:
+        shown["limits"] = record.limits
     return shown
 
 

@@ -26,6 +26,7 @@ from runtime.controller.network_rules import (
 from runtime.egress.proxy import EgressProxy
 from runtime.egress.rules import CLOSED, Limits, Rules
 from runtime.errors import SandlotError
+from runtime.schema.limits import SandboxLimits, lowered
 from runtime.schema.network import OPEN
 from runtime.schema.protocol import GuestNetwork
 from runtime.schema.settings import EgressSettings
@@ -106,7 +107,7 @@ class Networks:
             if is_disabled(wanted.network) or record is None:
                 return None
             key = _key(environment_id, sandbox_id)
-            rules, renew_at = await self._rules(record.project_id, wanted)
+            rules, renew_at = await self._rules(record, wanted)
             opened = await self._proxy.open(key, path, rules, uid)
             self._note(environment_id, key, record.project_id, wanted, renew_at)
             return GuestNetwork(certificates=opened.certificate + self._certificates)
@@ -133,7 +134,7 @@ class Networks:
                 return is_disabled(wanted.network)
             rules, renew_at = CLOSED, None
             if record is not None and not is_disabled(wanted.network):
-                rules, renew_at = await self._rules(record.project_id, wanted)
+                rules, renew_at = await self._rules(record, wanted)
             await self._proxy.replace(attached.key, rules)
             self._note(environment_id, attached.key, attached.project_id, wanted, renew_at)
             return True
@@ -204,17 +205,31 @@ class Networks:
         )
         return found
 
-    async def _rules(self, project_id: str, wanted: Wanted) -> tuple[Rules, datetime | None]:
-        found = await self._grants.grants(project_id, wanted.credentials)
+    async def _rules(
+        self, record: EnvironmentRecord, wanted: Wanted
+    ) -> tuple[Rules, datetime | None]:
+        found = await self._grants.grants(record.project_id, wanted.credentials)
         ends = [one.expires for one in found.values() if one.expires is not None]
         grants = {name: one.grant for name, one in found.items()}
-        limits = Limits(
-            connections=self._settings.connections,
-            bytes_out=self._settings.sent_bytes,
-            bytes_in=self._settings.received_bytes,
-        )
+        limits = _limits_of(record, self._settings)
         renew_at = min(ends) - RENEW_BEFORE if ends else None
         return rules_of(wanted, grants, self._settings, limits), renew_at
+
+
+def _limits_of(record: EnvironmentRecord, settings: EgressSettings) -> Limits:
+    """The environment's own figures, which are never above the operator's."""
+    own = SandboxLimits.model_validate(record.limits or {})
+    allowed = SandboxLimits(
+        connections=settings.connections,
+        sent_bytes=settings.sent_bytes,
+        received_bytes=settings.received_bytes,
+    )
+    least = lowered(own, allowed)
+    assert least.connections is not None
+    assert least.sent_bytes is not None and least.received_bytes is not None
+    return Limits(
+        connections=least.connections, bytes_out=least.sent_bytes, bytes_in=least.received_bytes
+    )
 
 
 def _key(environment_id: str, sandbox_id: str) -> str:

@@ -87,7 +87,7 @@ def plan_of(record: EnvironmentRecord) -> EnvironmentPlan:
         environment_id=record.id,
         is_new=False,
         variables=record.variables or {},
-        limits=SandboxLimits(**(record.limits or {})),
+        limits=SandboxLimits.model_validate(record.limits or {}),
     )
 
 

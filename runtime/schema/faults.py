@@ -44,7 +44,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?`, or nothing when no name is close."""
     names = list(known)
     snake = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
-    close = [snake] if snake in names else difflib.get_close_matches(snake, names, 1, 0.7)
+    with_unit = [one for one in names if one.startswith(f"{snake}_")]
+    known_ones = [snake] if snake in names else with_unit
+    close = known_ones or difflib.get_close_matches(snake, names, 1, 0.7)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 

@@ -154,6 +154,8 @@ class Environment(Open):
     last_accessed: str
     network: Any = None
     sources: list[dict[str, Any]] | None = None
+    limits: dict[str, float] | None = None
+    """What it was given that is less than the operator allows."""
 
 
 class EnvironmentPage(Open):

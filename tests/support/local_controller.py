@@ -119,7 +119,7 @@ async def local_controller(
         async with runner.open():
             runs = SandboxlessRuns(runner)
             resolver = Resolver(
-                store, directory, models, tools, contents.attachments, Allowances(Settings())
+                store, directory, models, tools, contents.attachments, Allowances(settings)
             )
             interactions = InteractionService(store, log, runs, resolver, contents.attachments)
             services = Services(

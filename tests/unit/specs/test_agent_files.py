@@ -6,7 +6,9 @@ import pytest
 
 from runtime.errors import InvalidRequest, NotFound
 from runtime.schema.agents import AgentLimits, AgentSpec, DataSource
+from runtime.schema.limits import SandboxLimits
 from runtime.schema.sandbox_tools import SANDBOX_TOOLS, TOOL_GROUPS
+from runtime.schema.settings import LimitsSettings, Settings
 from runtime.specs.agents import load_agents, validate_path
 from runtime.specs.mistakes import MistakesFound
 
@@ -395,3 +397,33 @@ def test_paths_that_hold_nothing(tmp_path: Path) -> None:
     with pytest.raises(MistakesFound, match="there is no such folder of agents"):
         load_agents([tmp_path / "no"])
     assert load_agents([tmp_path]).list() == []
+
+
+def test_no_agent_asks_for_more_than_the_operator_allows(folder: Path) -> None:
+    path = folder / "agent.yaml"
+    path.write_text(
+        "id: a\nlimits:\n  timeout: 2h\n  max_steps: 5\n"
+        "sandbox: {memory: 8GiB, cpus: 1, sent: 1TiB}\n"
+    )
+    settings = Settings(limits=LimitsSettings(timeout_seconds=3600.0))
+    found = [str(mistake).replace(f"{path}:", "") for mistake in validate_path(path, (), settings)]
+    assert found == [
+        "3:12: limits.timeout: 7200 s is more than is allowed here, 3600 s "
+        "(`limits.timeout` of the configuration)",
+        "5:19: sandbox.memory: 8192 MiB is more than is allowed here, 4096 MiB "
+        "(`sandbox.memory` of the configuration)",
+        "5:40: sandbox.sent: 1048576 MiB is more than is allowed here, 5120 MiB "
+        "(`egress.sent` of the configuration)",
+    ]
+    with pytest.raises(MistakesFound):
+        load_agents([folder], settings)
+    assert validate_path(path) == [], "without a configuration nothing is known of it"
+
+
+def test_what_sandboxes_get_is_read_with_units(folder: Path) -> None:
+    spec = load(folder, "id: a\nsandbox: {memory: 1GiB, cpus: 0.5, pids: 64, sent: 0}\n")
+    assert spec.sandbox == SandboxLimits(memory_bytes=1024**3, cpus=0.5, pids=64, sent_bytes=0)
+    assert mistakes_of(folder, "id: a\nsandbox: {memory: 1MiB, pid: 64}\n") == [
+        "2:19: sandbox.memory: must be at least 256MiB",
+        "2:25: sandbox.pid: unknown key; did you mean `pids`?",
+    ]

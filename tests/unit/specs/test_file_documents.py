@@ -116,7 +116,8 @@ def test_every_variable_is_described() -> None:
 
 
 def test_the_agent_of_the_page_is_valid(tmp_path: Path) -> None:
-    example, network, tools = re.findall(r"^```yaml\n(.*?)^```", AGENTS_PAGE, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```yaml\n(.*?)^```", AGENTS_PAGE, re.MULTILINE | re.DOTALL)
+    example, network, tools, sandbox = found
     skill = re.search(r"^```markdown\n(.*?)^```", AGENTS_PAGE, re.MULTILINE | re.DOTALL)
     assert skill is not None
     folder = tmp_path / "skills" / "house-style"
@@ -127,7 +128,9 @@ def test_the_agent_of_the_page_is_valid(tmp_path: Path) -> None:
     (tmp_path / "agent.yaml").write_text(example, encoding="utf-8")
     (tmp_path / "tools.yaml").write_text(f"id: tools\n{tools}", encoding="utf-8")
     (tmp_path / "network.yaml").write_text(f"id: network\n{network}", encoding="utf-8")
-    catalog = load_agents([tmp_path, ROOT / "agents"])
+    (tmp_path / "sandbox.yaml").write_text(f"id: sandbox\n{sandbox}", encoding="utf-8")
+    catalog = load_agents([tmp_path, ROOT / "agents"], Settings())
+    assert catalog.get("sandbox").sandbox.memory_bytes == 1024**3
     assert [skill.name for skill in catalog.get("notes").skills] == ["report", "house-style"]
     assert [tool["type"] for tool in catalog.get("tools").other_tools] == ["mcp_server"]
     hosts = allowed_hosts(catalog.get("network").network or "disabled")

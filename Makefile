@@ -27,6 +27,9 @@ test-runsc: image sdks ## Run the security tests on gVisor, with a Docker daemon
 check: setup ## Check style, types and layers
 	@scripts/check
 
+audit: setup ## Ask for known holes in packages; needs the network
+	@scripts/audit
+
 lock: setup ## Choose the newest allowed versions and lock them
 	@scripts/lock
 

@@ -78,7 +78,7 @@ def _explained(host: str, port: int, problem: OSError) -> CannotListen:
 def url_of(listener: socket.socket, host: str) -> str:
     """The URL by which this machine reaches the socket."""
     port = listener.getsockname()[1]
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, host)  # noqa: S104
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, host)  # noqa: S104  # nosec B104
     if ":" in reachable and not reachable.startswith("["):
         reachable = f"[{reachable}]"
     return f"http://{reachable}:{port}"

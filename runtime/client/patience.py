@@ -32,7 +32,7 @@ class Patience:
         if clock.monotonic() > self._deadline:
             return None
         delay, self._delay = self._delay, min(self._delay * 2, _LAST_DELAY)
-        return delay * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+        return delay * random.uniform(0.5, 1.0)  # noqa: S311  # nosec B311  # spreads load, guards nothing
 
 
 async def persistently(attempt: Callable[[], Awaitable[T]]) -> T:

@@ -18,7 +18,7 @@ _STATUSES = {
     "incomplete": "incomplete",
     "budget_exceeded": "incomplete",
 }
-_REASONS = {"output_limit": "max_output_tokens", "token_limit": "max_output_tokens"}
+_REASONS = {"output_limit": "max_output_tokens", "token_limit": "max_output_tokens"}  # nosec B105
 _FAULTS = {
     "model_rate_limited": "rate_limit_exceeded",
     "model_rejected_request": "invalid_prompt",

@@ -85,20 +85,20 @@ class AccessTokens:
         """
         key = kept.record.project_id, kept.record.id
         self._drop_refused(key, refused)
+        held = self._held.get(key)
+        if held is not None and held.fits(kept.record) and clock.now() < held.until:
+            return _outcome(held)
         for _ in range(_ATTEMPTS):
-            held = self._held.get(key)
-            if held is not None and held.fits(kept.record) and clock.now() < held.until:
-                if held.fault is not None:
-                    raise type(held.fault)(held.fault.message)
-                return held
             flight = self._flights.get(key)
             if flight is None:
                 flight = self._flights[key] = anyio.Event()
                 tasks.start_soon(self._fly, kept.record, flight)
             await flight.wait()
-        raise CredentialFault(
-            f"The credential '{kept.record.id}' was changed meanwhile; try again."
-        )
+            held = self._held.get(key)
+            # One that began before the credential was changed brought nothing of use.
+            if held is not None and held.fits(kept.record):
+                return _outcome(held)
+        raise CredentialFault(f"The credential '{key[1]}' was changed meanwhile; try again.")
 
     def forget(self, project_id: str, credential_id: str) -> None:
         """Drop what is held for a credential that changed or is gone."""
@@ -181,6 +181,12 @@ class AccessTokens:
         until = moment + AGAIN_AFTER
         key = record.project_id, record.id
         self._held[key] = Held(record, moment, until, until, fault=fault)
+
+
+def _outcome(held: Held) -> Held:
+    if held.fault is not None:
+        raise type(held.fault)(held.fault.message)
+    return held
 
 
 def revoked_fault(credential_id: str) -> InvalidRequest:

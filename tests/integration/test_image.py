@@ -173,7 +173,12 @@ def test_the_controller_is_not_in_it(sandbox: Container) -> None:
 
 
 def test_users_are_the_ones_that_the_guest_expects(sandbox: Container) -> None:
-    for name, uid in (("supervisor", 900), ("agent", 1000), ("browser", 1001)):
+    for name, uid in (
+        ("supervisor", 900),
+        ("relay", 901),
+        ("agent", 1000),
+        ("browser", 1001),
+    ):
         assert run(sandbox, "id", name).startswith(f"uid={uid}({name}) gid={uid}({name})")
 
 

@@ -114,7 +114,13 @@ async def open_controller(
         runner = Runner(journal, sandboxes, models, tools, contents.delivery, quotas)
         await stack.enter_async_context(runner.open())
         resolver = Resolver(
-            store, agents, models, tools, contents.attachments, Allowances(settings)
+            store,
+            agents,
+            models,
+            tools,
+            contents.attachments,
+            Allowances(settings),
+            credentials.uses,
         )
         interactions = InteractionService(
             store, journal, runner, resolver, contents.attachments, quotas

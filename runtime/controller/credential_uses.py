@@ -67,14 +67,12 @@ class CredentialUses:
     async def check(self, project_id: str, named: Mapping[str, str]) -> None:
         """Whether the credentials in `named`, ids by where they are named, are there.
 
-        Raises `NotFound`, and `InvalidRequest` for a revoked one.
+        Raises `InvalidRequest`, also for a revoked one.
         """
         for where, credential_id in named.items():
             try:
                 await self._active(project_id, credential_id)
-            except NotFound as error:
-                raise NotFound(f"{where}: {error.message}") from None
-            except InvalidRequest as error:
+            except (NotFound, InvalidRequest) as error:
                 raise InvalidRequest(f"{where}: {error.message}") from None
 
     async def grants(self, project_id: str, ids: Iterable[str]) -> Mapping[str, TimedGrant]:

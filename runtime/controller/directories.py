@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from runtime.models.port import ModelInfo
@@ -45,6 +45,17 @@ class ModelCatalog(Protocol):
 
     def known(self) -> Sequence[ModelInfo]:
         """The models that callers can ask for by name."""
+        ...
+
+
+class CredentialDirectory(Protocol):
+    """The credentials there are."""
+
+    async def check(self, project_id: str, named: Mapping[str, str]) -> None:
+        """Whether those in `named`, ids by where they are named, can be used.
+
+        Raises `InvalidRequest`, also for a revoked one.
+        """
         ...
 
 

@@ -12,7 +12,12 @@ import anyio
 from runtime.controller.allowances import Allowances
 from runtime.controller.attachments import Attachments
 from runtime.controller.context import context_of
-from runtime.controller.directories import AgentDirectory, ModelCatalog, ToolOffers
+from runtime.controller.directories import (
+    AgentDirectory,
+    CredentialDirectory,
+    ModelCatalog,
+    ToolOffers,
+)
 from runtime.controller.formats import response_schema
 from runtime.controller.history import Histories, History, check_results
 from runtime.controller.placement import Placement, existing, fresh, named_environment
@@ -60,6 +65,7 @@ class Resolver:
         offers: ToolOffers,
         attachments: Attachments,
         allowances: Allowances,
+        credentials: CredentialDirectory,
     ) -> None:
         self._store = store
         self._histories = Histories(store)
@@ -68,6 +74,7 @@ class Resolver:
         self._offers = offers
         self._attachments = attachments
         self._allowances = allowances
+        self._credentials = credentials
 
     async def resolve(
         self, project_id: str, request: CreateInteraction, interaction_id: str, moment: datetime
@@ -105,6 +112,8 @@ class Resolver:
         offer = partial(self._offers.offer, interaction_id, project_id=project_id)
         tools = await _tools(request, agent, offer)
         placement = await self._place(project_id, request, agent, tools, history, new, moment)
+        if placement is not None:
+            await self._credentials.check(project_id, placement.credentials)
         asked = request.generation_config.tool_choice if request.generation_config else None
         spec = RunSpec(
             run_id=interaction_id,

@@ -119,7 +119,13 @@ async def local_controller(
         async with runner.open():
             runs = SandboxlessRuns(runner)
             resolver = Resolver(
-                store, directory, models, tools, contents.attachments, Allowances(settings)
+                store,
+                directory,
+                models,
+                tools,
+                contents.attachments,
+                Allowances(settings),
+                credentials.uses,
             )
             interactions = InteractionService(store, log, runs, resolver, contents.attachments)
             services = Services(

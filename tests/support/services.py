@@ -11,6 +11,7 @@ from typing import Any
 from runtime.controller.allowances import Allowances
 from runtime.controller.catalogs import CatalogService
 from runtime.controller.contents import open_contents
+from runtime.controller.credentials import CredentialService
 from runtime.controller.directories import NoToolOffers
 from runtime.controller.interactions import InteractionService
 from runtime.controller.log import EventLog
@@ -23,7 +24,8 @@ from runtime.schema.model import FunctionDeclaration, Generation
 from runtime.schema.sandbox_tools import SANDBOX_TOOLS
 from runtime.schema.settings import FilesSettings, Settings
 from runtime.store import Store
-from runtime.tools.relay import ControllerTools
+from runtime.tools.oauth import TokenEndpoints
+from runtime.tools.relay import ControllerTools, outbound_dialer
 from tests.support.played_runs import PlayedRuns
 
 ANTIGRAVITY = AgentSpec(
@@ -125,6 +127,7 @@ async def open_parts(
                 offers or Offers(),
                 contents.attachments,
                 Allowances(Settings()),
+                CredentialService(store, TokenEndpoints(outbound_dialer(Settings()))).uses,
             )
             interactions = InteractionService(store, log, runs, resolver, contents.attachments)
             yield Parts(

@@ -99,3 +99,31 @@ async def new_rules_replace_the_old_ones(world: World) -> None:
     assert note.strip() == "kept"
     assert (await headers_seen(world, host))["x-token"] == "the-old-one"
     assert (await headers_seen(world, other))["x-token"] == "the-new-one"
+
+
+@acceptance(47)
+async def variables_stand_for_credentials(world: World) -> None:
+    name, secret = unique("my-api-token"), unique("real-secret")
+    trusted, other = f"{unique('trusted')}.test", f"{unique('other')}.test"
+    await world.sdk.credentials.create(
+        id=name,
+        type="environment_variable",
+        value=secret,
+        injection_location="header",
+        trusted_domains=[trusted],
+    )
+    send = 'curl -sS -m 30 -H "X-Token: $API_TOKEN"'
+    script = f"echo $LOG_LEVEL\necho $API_TOKEN\n{send} https://{trusted}/; {send} https://{other}/"
+    interaction = await world.create(
+        fence("bash", *script.split("\n")),
+        environment=allowing(
+            {"domain": trusted},
+            {"domain": other},
+            env={"LOG_LEVEL": "debug", "API_TOKEN": {"credential": name}},
+        ),
+    )
+    level, placeholder, _ = code_results(interaction)
+    assert level.strip() == "debug"
+    assert placeholder.strip() and secret not in str(interaction)
+    assert (await headers_seen(world, trusted))["x-token"] == secret
+    assert (await headers_seen(world, other))["x-token"] == placeholder.strip()

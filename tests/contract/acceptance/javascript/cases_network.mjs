@@ -70,3 +70,25 @@ acceptance([46], "new rules replace the old ones", async (world) => {
   assert.equal(note.trim(), "kept");
   assert.equal((await headersSeen(world, other))["x-token"], "the-new-one");
 });
+
+acceptance([47], "variables stand for credentials", async (world) => {
+  const [id, value] = [unique("my-api-token"), unique("real-secret")];
+  const trusted = `${unique("trusted")}.test`;
+  await world.ai.credentials.create({
+    id,
+    type: "environment_variable",
+    value,
+    injection_location: "header",
+    trusted_domains: [trusted],
+  });
+  const interaction = await world.create(
+    fence("bash", "echo $API_TOKEN", `curl -sS -m 30 -H "X-Token: $API_TOKEN" https://${trusted}/`),
+    {
+      environment: allowing([{ domain: trusted }], { env: { API_TOKEN: { credential: id } } }),
+    },
+  );
+  const [placeholder] = codeResults(interaction);
+  assert(placeholder.trim().length > 0);
+  assert(!JSON.stringify(interaction).includes(value));
+  assert.equal((await headersSeen(world, trusted))["x-token"], value);
+});

@@ -34,6 +34,17 @@ INPUTS: tuple[Json, ...] = (
     {"contents": [{"role": "user", "parts": [{"text": PROMPT}]}], "session_config": {"ttl": "60s"}},
     {"messages": [{"role": "user", "content": PROMPT}], "schemaVersion": "v1"},
 )
+CREDENTIALS: tuple[Json, ...] = (
+    {"type": "bearer_token", "token": "t"},
+    {
+        "type": "oauth2",
+        "client_id": "c",
+        "client_secret": "s",
+        "refresh_token": "r",
+        "token_url": "https://auth.example.com/token",
+    },
+    {"type": "environment_variable", "value": "v", "injection_location": "header"},
+)
 KEPT: Mapping[str, set[str]] = {
     "/v1/interactions": {"stream", "background", "labels", "generation_config"},
     "/openai/v1/responses": {"stream", "background", "metadata", "temperature", "top_p"},
@@ -52,6 +63,7 @@ class World:
     interactions: Iterator[str] = field(default_factory=lambda: iter(()))
     inputs: Iterator[Json] = field(default_factory=lambda: cycle(INPUTS))
     paths: Iterator[str] = field(default_factory=lambda: cycle(PATHS))
+    credentials: Iterator[Json] = field(default_factory=lambda: cycle(CREDENTIALS))
 
     def fill(self) -> None:
         """Make one interaction of every kind that needs no sandbox."""
@@ -101,6 +113,10 @@ class World:
             case.headers["X-Goog-Upload-Offset"] = "0"
         if "Idempotency-Key" in case.headers:
             case.headers["Idempotency-Key"] = uuid.uuid4().hex
+        if case.path.startswith("/v1/credentials") and isinstance(case.body, dict):
+            is_new = case.method == "POST"
+            case.body = next(self.credentials) if is_new else {**CREDENTIALS[0]}
+            case.query.pop("update_mask", None)
         if case.path in KEPT and isinstance(case.body, dict):
             case.body = self._body(case.path, case.body)
 
@@ -119,6 +135,9 @@ class World:
                 return next(self.paths)
             case "file_id":
                 return self.upload() if deletes else self.file
+            case "credential_id":
+                answer = self.http.post("/v1/credentials", json=CREDENTIALS[0])
+                return answer.json()["id"]
             case "agent_id":
                 return "antigravity"
             case "model":

@@ -34,6 +34,9 @@ class _Machine:
     """unshare, chroot, setns"""
 
 
+LIBC = ctypes.CDLL(None, use_errno=True)
+"""Loaded before any process is forked, so that they share it."""
+
 _MACHINES = {
     "x86_64": _Machine(0xC000003E, 56, 435, (272, 161, 308)),
     "aarch64": _Machine(0xC00000B7, 220, 435, (97, 51, 268)),
@@ -65,12 +68,11 @@ def forbid_namespaces() -> None:
     steps = _steps(machine)
     filled = (_Instruction * len(steps))(*steps)
     program = _Program(len(steps), ctypes.cast(filled, ctypes.POINTER(_Instruction)))
-    libc = ctypes.CDLL(None, use_errno=True)
     for call in (
         (_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
         (_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program), 0, 0),
     ):
-        if libc.prctl(*call) != 0:
+        if LIBC.prctl(*call) != 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "seccomp")
 
 
@@ -78,7 +80,7 @@ def can_have_namespaces() -> bool:
     """Whether this process may make a user namespace; tried in a child."""
     child = os.fork()
     if child == 0:
-        os._exit(0 if ctypes.CDLL(None).unshare(0x10000000) == 0 else 1)
+        os._exit(0 if LIBC.unshare(0x10000000) == 0 else 1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.guest.confinement import forbid_namespaces
+from runtime.guest.confinement import LIBC, forbid_namespaces
 
 _PR_CAPBSET_DROP = 24
 _PR_SET_PDEATHSIG = 1
@@ -41,18 +40,17 @@ def become(role: Role) -> None:
     Started without root (the process provider, tests) it keeps the user id it has.
     """
     _raise_oom_score(role.oom_score)
-    libc = ctypes.CDLL(None, use_errno=True)
     if os.geteuid() == 0 and is_split():
         if role is not BROWSER:
             forbid_namespaces()
         for capability in range(_LAST_CAPABILITY + 1):
-            libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+            LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
         os.setgroups([])
         os.setresgid(role.uid, role.uid, role.uid)
         os.setresuid(role.uid, role.uid, role.uid)
-    libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+    LIBC.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
     if role is SUPERVISOR:
-        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+        LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     os.umask(0o022)
 
 
@@ -76,7 +74,12 @@ def processes_of(role: Role) -> list[int]:
 
 
 def _raise_oom_score(score: int) -> None:
+    # A text file would take a megabyte more, of pages that the processes share until then.
     try:
-        Path("/proc/self/oom_score_adj").write_text(str(score), encoding="ascii")
+        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, b"%d" % score)
+        finally:
+            os.close(descriptor)
     except OSError:
         return  # lowering it is not allowed everywhere; the order of killing is then the kernel's

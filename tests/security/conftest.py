@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,12 @@ if os.fork() == 0:
 """Stands for the guest's other processes."""
 
 
+WeakRunner = Callable[[str], bytes]
+
+
 @pytest.fixture(scope="session")
-def weak(image: str, tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, Any]]:
-    """How the same attempts end where little holds them: what is not `done` here proves nothing."""
+def run_weakly(image: str, tmp_path_factory: pytest.TempPathFactory) -> Generator[WeakRunner]:
+    """Runs Python in a container where little holds it; gives what it printed."""
     place = tmp_path_factory.mktemp("weak") / "gateway.sock"
     client = docker.from_env()
     network = client.networks.create("sandlot-test-controls", internal=True)
@@ -101,13 +105,21 @@ def weak(image: str, tmp_path_factory: pytest.TempPathFactory) -> Generator[dict
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(str(place))
             listening.listen()
-            yield json.loads(_run_weak(client.api, image, place, str(network.name)))
+            yield partial(_run_weak, client.api, image, place, str(network.name))
     finally:
         network.remove()
         client.close()
 
 
-def _run_weak(api: docker.APIClient, image: str, engine_socket: Path, network: str) -> bytes:
+@pytest.fixture(scope="session")
+def weak(run_weakly: WeakRunner) -> dict[str, Any]:
+    """How the same attempts end where little holds them: what is not `done` here proves nothing."""
+    return json.loads(run_weakly(NEIGHBOUR + ATTEMPTS))
+
+
+def _run_weak(
+    api: docker.APIClient, image: str, engine_socket: Path, network: str, code: str
+) -> bytes:
     host_config = api.create_host_config(
         binds=[f"{engine_socket}:/var/run/docker.sock", f"{engine_socket.parent}:/run/sandlot"],
         cap_add=["SYS_ADMIN", "SYS_PTRACE", "SYSLOG", "NET_ADMIN"],
@@ -118,7 +130,7 @@ def _run_weak(api: docker.APIClient, image: str, engine_socket: Path, network: s
     host_config |= {"MaskedPaths": [], "ReadonlyPaths": []}
     created = api.create_container(
         image,
-        ["-c", NEIGHBOUR + ATTEMPTS],
+        ["-c", code],
         entrypoint=["/usr/bin/python3"],
         host_config=host_config,
     )

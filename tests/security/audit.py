@@ -1,0 +1,58 @@
+"""What a tool that looks for ways out of a container lists, as lines that can be compared.
+
+Run by the hands in a sandbox, and as a control where little holds them. What depends on the host
+(versions of cgroups, names of its disks, sizes) is left out.
+"""
+
+from __future__ import annotations
+
+LOOK = r"""
+import os, socket, stat, subprocess
+status = dict(line.split(":\t", 1) for line in open("/proc/self/status").read().splitlines()
+    if ":\t" in line)
+found = [f"{key} {status[key]}" for key in ("CapEff", "CapPrm", "CapBnd", "Seccomp")]
+found.append(f"uid {os.getuid()} groups {sorted(os.getgroups())}")
+for line in open("/proc/self/mounts"):
+    _, place, _, options, *_ = line.split()
+    covered = os.path.exists(place) and os.stat(place).st_rdev == os.makedev(1, 3)
+    read_only = "ro" in options.split(",") or not os.access(place, os.W_OK)
+    if not covered and not (read_only and place.startswith(("/proc", "/sys"))):
+        found.append(f"mount {place} {'read-only' if read_only else 'writable'}")
+for folder, _, names in os.walk("/dev"):
+    for name in names:
+        path = os.path.join(folder, name)
+        mode = os.lstat(path).st_mode
+        if (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)) and not folder.startswith("/dev/pts"):
+            found.append(f"device {path}")
+def lines(command):
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    return done.stdout.split("\n")[:-1]
+found += [f"set-id {path}" for path in lines("find / -xdev -perm /6000 -type f 2>/dev/null")]
+found += [f"open to all {path}" for path in lines("find / -xdev -perm -2 ! -type l 2>/dev/null")]
+found += [f"socket {path}" for path in lines(
+    "find / -type s ! -path '/proc/*' ! -path '/tmp/*' 2>/dev/null")]
+found += [f"kernel setting {path}" for path in lines(
+    "find /proc/sys /sys /proc/sysrq-trigger -writable -type f 2>/dev/null")]
+for folder in ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/opt"):
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(place, name)
+            if not os.path.islink(path) and "security.capability" in os.listxattr(path):
+                found.append(f"capable {path}")
+for kind in ("tcp", "tcp6", "udp", "udp6"):
+    for line in open(f"/proc/net/{kind}").read().splitlines()[1:]:
+        address, state, user = (line.split()[index] for index in (1, 3, 7))
+        port = int(address.rpartition(":")[2], 16)
+        if state == "0A" or kind.startswith("udp"):
+            found.append(f"{kind} port {port if port < 32768 else 'given'} of user {user}")
+found += [f"interface {name}" for _, name in socket.if_nameindex()]
+found += [f"variable {name}" for name in os.environ]
+tools = "capsh docker gcc gdb kubectl mount nc nmap nsenter runc socat ssh strace su sudo tcpdump"
+found += [f"tool {name}" for name in lines(f"for t in {tools}; do command -v $t; done")]
+if open("/proc/self/uid_map").read().split() == ["0", "0", "4294967295"]:
+    found.append("user namespace of the host")
+for name in os.listdir("/proc"):
+    if name.isdigit() and open(f"/proc/{name}/comm").read().strip() in ("sshd", "systemd"):
+        found.append(f"service {name}")
+print("\n".join(sorted(set(found))))
+"""

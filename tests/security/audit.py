@@ -14,7 +14,10 @@ found = [f"{key} {status[key]}" for key in ("CapEff", "CapPrm", "CapBnd", "Secco
 found.append(f"uid {os.getuid()} groups {sorted(os.getgroups())}")
 for line in open("/proc/self/mounts"):
     _, place, _, options, *_ = line.split()
-    covered = os.path.exists(place) and os.stat(place).st_rdev == os.makedev(1, 3)
+    seen = os.stat(place) if os.path.exists(place) else os.stat("/")
+    covered = seen.st_rdev == os.makedev(1, 3)
+    if stat.S_ISSOCK(seen.st_mode):  # find takes what lies below a mount for what it is
+        found.append(f"socket {place}")
     read_only = "ro" in options.split(",") or not os.access(place, os.W_OK)
     if not covered and not (read_only and place.startswith(("/proc", "/sys"))):
         found.append(f"mount {place} {'read-only' if read_only else 'writable'}")

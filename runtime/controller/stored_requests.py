@@ -10,16 +10,23 @@ Json = dict[str, Any]
 def stored_request(body: Json, said: Any) -> Json:
     """`body` as it is stored, with `said` as its input.
 
-    Headers of MCP servers and of network rules are left out: they are secrets, and nobody needs
-    them in the request once the run has begun.
+    Headers of MCP servers and of network rules are left out, and what follows `?` in the addresses
+    of MCP servers: they are secrets, and nobody needs them in the request once the run has begun.
     """
     kept = {name: value for name, value in body.items() if value is not None}
     kept["input"] = said
     if isinstance(kept.get("tools"), list):
-        kept["tools"] = [_without(tool, "headers") for tool in kept["tools"]]
+        kept["tools"] = [_tool(tool) for tool in kept["tools"]]
     if isinstance(kept.get("environment"), dict):
         kept["environment"] = _environment(kept["environment"])
     return kept
+
+
+def _tool(tool: Any) -> Any:
+    found = _without(tool, "headers")
+    if isinstance(found, dict) and isinstance(found.get("url"), str):
+        found["url"] = found["url"].partition("?")[0]
+    return found
 
 
 def _environment(environment: Json) -> Json:

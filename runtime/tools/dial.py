@@ -8,6 +8,7 @@ and pass the same door. Proxies of the environment are not used: they would look
 from __future__ import annotations
 
 import functools
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
@@ -38,8 +39,8 @@ class Dialer:
         """`url`, read. Raises `AddressRefused` where its form or its host can be told apart now."""
         try:
             parsed = httpx2.URL(url)
-        except (httpx2.InvalidURL, ValueError, TypeError) as error:
-            raise AddressRefused(f"'{url[:200]}' is not a URL.") from error
+        except (httpx2.InvalidURL, ValueError, TypeError):
+            raise AddressRefused(f"'{_shown(str(url))}' is not a URL.") from None
         self._check_url(parsed)
         return parsed
 
@@ -71,13 +72,19 @@ class Dialer:
 
     def _check_url(self, url: httpx2.URL) -> None:
         if url.scheme not in {"http", "https"}:
-            raise AddressRefused(f"'{str(url)[:80]}' is not an http:// or https:// URL.")
+            raise AddressRefused(f"'{_shown(str(url))}' is not an http:// or https:// URL.")
         if url.userinfo:
             raise AddressRefused("A URL must not hold a user name or password.")
         if not url.host:
-            raise AddressRefused(f"'{str(url)[:80]}' names no host.")
+            raise AddressRefused(f"'{_shown(str(url))}' names no host.")
         host = checked_host(url.raw_host.decode("ascii"))
         self.door.allowance.check_name(host, _port(url))
+
+
+def _shown(url: str) -> str:
+    """A URL for a person, without the parts that may be secret."""
+    start = re.split(r"[?#]", url, maxsplit=1)[0]
+    return re.sub(r"//[^/]*@", "//", start)[:80]
 
 
 def _port(url: httpx2.URL) -> int:

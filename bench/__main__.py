@@ -21,6 +21,7 @@ from bench import (
     cold,
     egress,
     files,
+    isolation,
     memory,
     neighbour,
     prompts,
@@ -48,6 +49,7 @@ class Measurement:
 
 MEASUREMENTS = (
     Measurement(("cold",), cold.measure),
+    Measurement(("isolation",), isolation.measure),
     Measurement(("cell", "bash"), calls.measure),
     Measurement(("page",), browser.measure),
     Measurement(("memory",), memory.measure),

@@ -17,7 +17,7 @@ import docker.errors
 
 from bench.failures import NotMeasured
 from runtime.cli.compose import SECCOMP
-from runtime.sandboxes.docker_plan import WorkspaceMount, container_config
+from runtime.sandboxes.docker_plan import WorkspaceMount, container_config, mismatches
 from runtime.sandboxes.port import SandboxSpec
 from runtime.sandboxes.workspaces import AGENT_UID
 from runtime.schema.settings import SandboxSettings
@@ -59,6 +59,33 @@ class Containers:
             raise NotMeasured(f"docker run failed: {error.stderr.decode()[-300:]}") from error
         return time.perf_counter() - started
 
+    def plain_start(self, command: Sequence[str]) -> float:
+        """Seconds until a program has run in a container as `docker run --network none` makes it.
+
+        Raises `NotMeasured` when the program fails.
+        """
+        host = {"NetworkMode": "none"}
+        config = {"Image": self._image, "Entrypoint": list(command), "HostConfig": host}
+        return self._timed({**config, "Labels": {LABEL: self._mark}}, is_compared=False)
+
+    def hardened_start(self, command: Sequence[str]) -> float:
+        """The same in a container as a sandbox is, with what was made compared to the plan."""
+        return self._timed(self._sandbox_config(command, "0:0"), is_compared=True)
+
+    def _timed(self, config: dict[str, Any], *, is_compared: bool) -> float:
+        started = time.perf_counter()
+        name: str = self._client.create_container_from_config(config)["Id"]
+        try:
+            wrong = mismatches(config, self._client.inspect_container(name)) if is_compared else []
+            self._client.start(name)
+            status = self._client.wait(name, timeout=RUN_SECONDS)["StatusCode"]
+            seconds = time.perf_counter() - started
+        finally:
+            self._remove(name)
+        if status or wrong:
+            raise NotMeasured(f"A container ended with status {status}; {'; '.join(wrong)}")
+        return seconds
+
     def run_inside(self, module: str, *arguments: str, user: str) -> Any:
         """Run a module of `bench.inside` under a sandbox's limits; what it prints, as JSON.
 
@@ -93,6 +120,16 @@ class Containers:
             self._remove(name)
 
     def _config(self, command: Sequence[str], user: str) -> dict[str, Any]:
+        """A sandbox's, with the code of `bench.inside` beside."""
+        config = self._sandbox_config(command, user)
+        config["HostConfig"]["Mounts"].append(
+            {"Type": "bind", "Source": str(_CODE), "Target": _CODE_INSIDE, "ReadOnly": True}
+        )
+        python_path = f"PYTHONPATH={Path(_CODE_INSIDE).parent}"
+        config["Env"] += [python_path, "PYTHONDONTWRITEBYTECODE=1", "HOME=/tmp"]
+        return config
+
+    def _sandbox_config(self, command: Sequence[str], user: str) -> dict[str, Any]:
         sockets, workspace = self._folder / "sockets", self._folder / "workspace"
         for folder in (sockets, workspace):
             folder.mkdir(exist_ok=True)
@@ -101,11 +138,6 @@ class Containers:
         seccomp = SECCOMP.read_text(encoding="utf-8")
         mount = WorkspaceMount("bind", str(workspace))
         config = container_config(spec, mount, f"bench-{self._mark}", seccomp)
-        config["HostConfig"]["Mounts"].append(
-            {"Type": "bind", "Source": str(_CODE), "Target": _CODE_INSIDE, "ReadOnly": True}
-        )
-        python_path = f"PYTHONPATH={Path(_CODE_INSIDE).parent}"
-        config["Env"] += [python_path, "PYTHONDONTWRITEBYTECODE=1", "HOME=/tmp"]
         config["Labels"][LABEL] = self._mark
         return {**config, "Entrypoint": list(command), "User": user}
 

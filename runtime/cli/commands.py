@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from runtime.cli.credential_commands import credentials
+from runtime.cli.options import SETTINGS, AsJson, Config, StateDir
 
 _EPILOG = """
 Exit status: 0 done, 1 failed or incomplete, 2 wrong usage, 3 controller cannot be reached or
@@ -13,49 +16,22 @@ started, 4 the run waits for a function of yours, 130 interrupted. `shell` and `
 status of what they ran. The API key is found in the state folder, or in `$SANDLOT_API_KEY`; a
 controller elsewhere is named by `$SANDLOT_URL`.
 """
-_SETTINGS: dict[str, Any] = {
-    "no_args_is_help": True,
-    "add_completion": False,
-    "pretty_exceptions_enable": False,
-    "rich_markup_mode": "markdown",
-    "context_settings": {"help_option_names": ["-h", "--help"]},
-}
-
 app = typer.Typer(
     name="sandlot",
     help="Run agents in sandboxes of your own, over the Gemini Interactions API.",
     epilog=_EPILOG,
-    **_SETTINGS,
+    **SETTINGS,
 )
-agents = typer.Typer(help="Look at agents and check their files.", **_SETTINGS)
-image = typer.Typer(help="The sandbox image.", **_SETTINGS)
+agents = typer.Typer(help="Look at agents and check their files.", **SETTINGS)
+image = typer.Typer(help="The sandbox image.", **SETTINGS)
 app.add_typer(agents, name="agents")
 app.add_typer(image, name="image")
-keys = typer.Typer(help="API keys: make, list and revoke them.", **_SETTINGS)
-projects = typer.Typer(help="Projects, to which keys and all that they make belong.", **_SETTINGS)
+keys = typer.Typer(help="API keys: make, list and revoke them.", **SETTINGS)
+projects = typer.Typer(help="Projects, to which keys and all that they make belong.", **SETTINGS)
 app.add_typer(keys, name="keys")
 app.add_typer(projects, name="projects")
+app.add_typer(credentials, name="credentials")
 
-StateDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--state-dir",
-        metavar="DIR",
-        help="The state folder. [default: `$SANDLOT_STATE_DIR`, else ~/.local/state/sandlot]",
-        show_default=False,
-    ),
-]
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="The configuration. [default: `$SANDLOT_CONFIG`, else ./sandlot.yaml, "
-        "else ~/.config/sandlot/sandlot.yaml]",
-        show_default=False,
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Environment = Annotated[str, typer.Argument(metavar="ENV", help="The id of an environment.")]
 Interaction = Annotated[str, typer.Argument(metavar="ID", help="The id of an interaction.")]
 

@@ -31,6 +31,7 @@ from runtime.schema.network import OPEN
 from runtime.schema.protocol import GuestNetwork
 from runtime.schema.settings import EgressSettings
 from runtime.store import EnvironmentRecord, Store
+from runtime.store.resealing import about_network
 
 RENEW_BEFORE = timedelta(seconds=90)
 """How long before a token expires the rules that carry it are renewed."""
@@ -199,7 +200,7 @@ class Networks:
     def _transforms(self, record: EnvironmentRecord) -> list[list[dict[str, str]] | None]:
         if record.network_secrets is None:
             return []
-        about = secrets_of(record.id)
+        about = about_network(record.id)
         found: list[list[dict[str, str]] | None] = json.loads(
             self._store.vault.unseal(record.network_secrets, about)
         )
@@ -239,8 +240,3 @@ def _key(environment_id: str, sandbox_id: str) -> str:
 def environment_of(key: str) -> str:
     """The environment whose network the proxy calls `key`."""
     return key.rpartition(".")[0]
-
-
-def secrets_of(environment_id: str) -> str:
-    """What the sealed headers of an environment are about."""
-    return f"environment-network:{environment_id}"

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-import posixpath
 import re
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from runtime.controller.network_rules import check_network, transforms_of, without_secrets
-from runtime.controller.networks import secrets_of
-from runtime.controller.plan import EnvironmentPlan, InlineFile
+from runtime.controller.network_rules import (
+    NETWORK,
+    check_network,
+    transforms_of,
+    without_secrets,
+)
+from runtime.controller.plan import EnvironmentPlan
+from runtime.controller.sources import Reach, check_reach, read_sources
 from runtime.errors import InvalidRequest, NotFound
 from runtime.ids import is_id, new_environment_id
 from runtime.schema.agents import AgentSpec
-from runtime.schema.interactions import EnvironmentRequest, Source, VariableValue
+from runtime.schema.interactions import EnvironmentRequest, VariableValue
 from runtime.schema.limits import SandboxLimits, given
-from runtime.schema.network import Network, allowed_hosts
+from runtime.schema.network import OPEN, Network, allowed_hosts
+from runtime.schema.settings import EgressSettings
 from runtime.store import EnvironmentRecord, NetworkChange, Store
+from runtime.store.resealing import about_network
 
-WORKSPACE = "/workspace"
-MAX_FILE_BYTES = 1024 * 1024
-MAX_TOTAL_BYTES = 2 * 1024 * 1024
 MAX_VARIABLE_BYTES = 32 * 1024
 MAX_VARIABLES_BYTES = 128 * 1024
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
@@ -98,14 +98,16 @@ def fresh(
     moment: datetime,
     store: Store,
     limits: SandboxLimits,
+    egress: EgressSettings,
 ) -> Placement:
     """A new environment: the agent's own, with what the caller adds. Raises `InvalidRequest`."""
     asked = request or EnvironmentRequest()
-    files = _files(asked.sources or [])
+    sources = read_sources(asked.sources or [])
     variables = _variables(asked.env or {}, agent)
     environment_id = new_environment_id()
     network = asked.network if asked.network is not None else agent.network if agent else None
     stored = _stored(network, environment_id, store)
+    check_reach(sources.repositories, _reach(asked.network, agent, egress))
     plan = EnvironmentPlan(
         project_id=project_id,
         environment_id=environment_id,
@@ -113,7 +115,8 @@ def fresh(
         variables=variables.held,
         data_sources=agent.data_sources if agent else [],
         skills=agent.skills if agent else [],
-        files=files,
+        files=sources.files,
+        repositories=list(sources.repositories.values()),
         limits=limits,
     )
     record = EnvironmentRecord(
@@ -125,7 +128,7 @@ def fresh(
         last_used=moment,
         network=stored.network,
         network_secrets=stored.secrets,
-        sources=[_shown(source) for source in asked.sources or []] or None,
+        sources=sources.shown or None,
         variables=variables.held or None,
         credential_variables=variables.behind or None,
         limits=given(limits),
@@ -141,8 +144,18 @@ def _stored(network: Network | None, environment_id: str, store: Store) -> Netwo
     transforms = transforms_of(network)
     if transforms is None:
         return NetworkChange(without_secrets(network))
-    sealed = store.vault.seal(json.dumps(transforms), secrets_of(environment_id))
+    sealed = store.vault.seal(json.dumps(transforms), about_network(environment_id))
     return NetworkChange(without_secrets(network), sealed)
+
+
+def _reach(asked: Network | None, agent: AgentSpec | None, egress: EgressSettings) -> Reach:
+    """What a new environment will reach, and who says so."""
+    if asked is not None:
+        return Reach(asked, "environment.network", egress)
+    if agent is not None and agent.network is not None:
+        return Reach(agent.network, f"the network of agent '{agent.id}'", egress)
+    default = NETWORK.validate_python(OPEN) if egress.default == "open" else egress.default
+    return Reach(default, "the operator's network for environments (egress.default)", egress)
 
 
 def _signing(network: Network | None) -> dict[str, str]:
@@ -153,64 +166,6 @@ def _signing(network: Network | None) -> dict[str, str]:
         for index, host in enumerate(hosts)
         if host.credential is not None
     }
-
-
-def _shown(source: Source) -> dict[str, Any]:
-    return source.model_dump(exclude_none=True, exclude={"content"})
-
-
-def _files(sources: list[Source]) -> list[InlineFile]:
-    files: dict[str, InlineFile] = {}
-    total = 0
-    for index, source in enumerate(sources):
-        path = f"environment.sources[{index}]"
-        content = _content(source, path)
-        target = _target(source, path)
-        total += len(content)
-        if len(content) > MAX_FILE_BYTES:
-            raise InvalidRequest(f"{path}.content: is larger than {MAX_FILE_BYTES} bytes.")
-        if target in files:
-            raise InvalidRequest(f"{path}.target: '{target}' is given twice.")
-        encoded = base64.b64encode(content).decode("ascii")
-        files[target] = InlineFile(target=target, content_base64=encoded)
-    if total > MAX_TOTAL_BYTES:
-        raise InvalidRequest(
-            f"environment.sources: together they are larger than {MAX_TOTAL_BYTES} bytes."
-        )
-    return list(files.values())
-
-
-def _content(source: Source, path: str) -> bytes:
-    if source.type != "inline":
-        raise InvalidRequest(
-            f"{path}.type: sources of type '{source.type}' are not supported yet; use 'inline'."
-        )
-    if source.source is not None:
-        raise InvalidRequest(f"{path}.source: an inline source has 'content' instead.")
-    if source.content is None:
-        raise InvalidRequest(f"{path}.content: is missing.")
-    if source.encoding != "base64":
-        return source.content.encode()
-    try:
-        return base64.b64decode(source.content, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidRequest(f"{path}.content: is not valid base64.") from error
-
-
-def _target(source: Source, path: str) -> str:
-    """Where the file goes: the workspace is the only place in a sandbox that can be written."""
-    asked = source.target or ""
-    if not asked.strip("/") or asked.endswith("/") or "\0" in asked or ".." in asked.split("/"):
-        raise InvalidRequest(f"{path}.target: must be the path of a file below {WORKSPACE}.")
-    target = posixpath.normpath(asked)
-    if not target.startswith("/"):
-        return f"{WORKSPACE}/{target}"
-    target = "/" + target.lstrip("/")
-    if target.startswith("/.agents/"):
-        return WORKSPACE + target
-    if not target.startswith(f"{WORKSPACE}/"):
-        raise InvalidRequest(f"{path}.target: '{target}' does not lie below {WORKSPACE}.")
-    return target
 
 
 @dataclass(frozen=True, slots=True)

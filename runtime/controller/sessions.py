@@ -7,6 +7,7 @@ follows the last turn. One that begins while the last one runs is refused.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from runtime.errors import InvalidRequest, NotFound
 from runtime.ids import is_id, new_id
 from runtime.schema.events import SETTLED
 from runtime.store import SessionRecord, Store, Turn
+from runtime.store.resealing import about_session
 
 Json = dict[str, Any]
 DEFAULT_TTL_SECONDS = 3600.0
@@ -25,9 +27,9 @@ _TAKEN_OVER = (
     "model",
     "agent_config",
     "system_instruction",
-    "tools",
     "generation_config",
 )
+"""And the tools, which are kept apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class SessionService:
             raise InvalidRequest("store: a session needs it to be true.")
         ttl = call.ttl_seconds
         if call.id is None:
-            return body, _opening(project_id, body, ttl or DEFAULT_TTL_SECONDS, moment)
+            return body, self._opening(project_id, body, ttl or DEFAULT_TTL_SECONDS, moment)
         if "previous_interaction_id" in body:
             raise InvalidRequest(
                 "previous_interaction_id: cannot be given together with 'session_id', which "
@@ -66,7 +68,8 @@ class SessionService:
         record = await self._record(project_id, call.id, moment)
         await self._check_idle(record)
         changed = replace(record, ttl_seconds=ttl or record.ttl_seconds)
-        return _completed(body, record), Turn(changed, record.last_interaction_id)
+        settings = self._settings(record)
+        return _completed(body, record, settings), Turn(changed, record.last_interaction_id)
 
     async def _record(self, project_id: str, session_id: str, moment: datetime) -> SessionRecord:
         found = None
@@ -78,6 +81,32 @@ class SessionService:
                 "Open one with 'session_config': {'ttl': '3600s'}."
             )
         return found
+
+    def _opening(self, project_id: str, body: Json, ttl_seconds: float, moment: datetime) -> Turn:
+        session_id = new_id("session")
+        tools = body.get("tools")
+        sealed = None
+        if tools is not None:
+            sealed = self._store.vault.seal(json.dumps(tools), about_session(session_id))
+        record = SessionRecord(
+            id=session_id,
+            project_id=project_id,
+            last_interaction_id="",
+            environment_id=None,
+            settings={name: body[name] for name in _TAKEN_OVER if body.get(name) is not None},
+            ttl_seconds=ttl_seconds,
+            created=moment,
+            expires=moment,
+            sealed_tools=sealed,
+        )
+        return Turn(record, None)
+
+    def _settings(self, record: SessionRecord) -> Json:
+        """What a turn takes over where it does not say it itself."""
+        if record.sealed_tools is None:
+            return dict(record.settings)
+        tools = self._store.vault.unseal(record.sealed_tools, about_session(record.id))
+        return {**record.settings, "tools": json.loads(tools)}
 
     async def _check_idle(self, record: SessionRecord) -> None:
         last = await self._store.interactions.summary(record.project_id, record.last_interaction_id)
@@ -109,23 +138,7 @@ def busy(session_id: str) -> InvalidRequest:
     )
 
 
-def _opening(project_id: str, body: Json, ttl_seconds: float, moment: datetime) -> Turn:
-    settings = {name: body[name] for name in _TAKEN_OVER if body.get(name) is not None}
-    record = SessionRecord(
-        id=new_id("session"),
-        project_id=project_id,
-        last_interaction_id="",
-        environment_id=None,
-        settings=settings,
-        ttl_seconds=ttl_seconds,
-        created=moment,
-        expires=moment,
-    )
-    return Turn(record, None)
-
-
-def _completed(body: Json, record: SessionRecord) -> Json:
-    settings = dict(record.settings)
+def _completed(body: Json, record: SessionRecord, settings: Json) -> Json:
     if body.get("model") is not None:
         # A turn may ask somebody else; what belongs to the one asked before does not hold then.
         settings.pop("agent", None)

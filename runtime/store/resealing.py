@@ -14,7 +14,7 @@ from sqlalchemy import Column, Connection, Row, and_, select, tuple_, update
 
 from runtime.errors import Internal
 from runtime.store.database import Database
-from runtime.store.tables import credentials, environments
+from runtime.store.tables import credentials, environments, sessions
 from runtime.store.vault import Vault
 
 _BATCH = 100
@@ -28,6 +28,11 @@ def about_credential(project_id: str, credential_id: str) -> str:
 def about_network(environment_id: str) -> str:
     """What the sealed headers of an environment's rules are about."""
     return f"environment-network:{environment_id}"
+
+
+def about_session(session_id: str) -> str:
+    """What the sealed tools of a session are about."""
+    return f"session-tools:{session_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ SEALED = (
         credentials.c.sealed, (credentials.c.project_id, credentials.c.id), about_credential
     ),
     SealedColumn(environments.c.network_secrets, (environments.c.id,), about_network),
+    SealedColumn(sessions.c.sealed_tools, (sessions.c.id,), about_session),
 )
 
 

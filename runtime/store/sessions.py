@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,8 @@ class SessionRecord:
     created: datetime
     expires: datetime
     project_id: str
+    sealed_tools: str | None = field(default=None, repr=False)
+    """The tools among the settings, as JSON: their headers are secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class SessionMoved(Exception):
     """Another turn of the session began first, or it has expired; nothing was written."""
 
 
-_COLUMNS = [table.c[field.name] for field in fields(SessionRecord)]
+_COLUMNS = [table.c[one.name] for one in fields(SessionRecord)]
 
 
 class Sessions:

@@ -154,6 +154,7 @@ sessions = Table(
     Column("ttl_seconds", Float, nullable=False),
     Column("created", Moment, nullable=False),
     Column("expires", Moment, nullable=False),
+    Column("sealed_tools", Text),
     Index(None, "expires"),
 )
 

@@ -71,8 +71,9 @@ async def test_branches_share_what_they_go_on_from_and_nothing_else(store: Store
     await turn(store, "int_a", "int_1")
     await turn(store, "int_b", "int_1")
     histories = Histories(store)
-    assert words((await histories.load("default", "int_a")).steps) == expected("int_0", "int_1", "int_a")
-    assert words((await histories.load("default", "int_b")).steps) == expected("int_0", "int_1", "int_b")
+    for last in ("int_a", "int_b"):
+        loaded = await histories.load("default", last)
+        assert words(loaded.steps) == expected("int_0", "int_1", last)
 
 
 async def test_a_chain_has_any_length(store: Store) -> None:

@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import Text
 
 from runtime.clock import now
-from runtime.controller.networks import secrets_of
 from runtime.schema.sealing_keys import new_key
 from runtime.store import CredentialExists, CredentialRecord, Store, TooManyCredentials
 from runtime.store.resealing import SEALED, Resealed, about_credential, about_network
@@ -101,4 +100,3 @@ def test_every_sealed_column_is_in_the_list() -> None:
     texts = [column for table in metadata.sorted_tables for column in table.columns]
     sealed = {column for column in texts if type(column.type) is Text}
     assert sealed == named
-    assert secrets_of("e1") == about_network("e1")

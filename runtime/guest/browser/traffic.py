@@ -22,7 +22,6 @@ class Traffic:
         self._by_script: dict[Request, Page] = {}
         self._navigating: dict[Page, Request] = {}
         self._arrived: set[Page] = set()
-        self._answered: set[Page] = set()
         self._lost: dict[Page, str] = {}
         self._changed = anyio.Event()
 
@@ -56,10 +55,6 @@ class Traffic:
         """Whether scripts of `page` wait for an answer."""
         return page in self._by_script.values()
 
-    def was_answered(self, page: Page) -> bool:
-        """Whether scripts of `page` got an answer, which they may still be working on."""
-        return page in self._answered
-
     def lost(self, page: Page) -> str | None:
         """The address of the last document that `page` did not get, redirects followed."""
         return self._lost.get(page)
@@ -81,9 +76,7 @@ class Traffic:
         self._tell()
 
     def _finished(self, request: Request) -> None:
-        page = self._by_script.pop(request, None)
-        if page is not None:
-            self._answered.add(page)
+        self._by_script.pop(request, None)
         self._tell()
 
     def _failed(self, request: Request) -> None:

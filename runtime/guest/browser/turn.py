@@ -237,8 +237,6 @@ class Turn:
 
     async def _quiet(self) -> None:
         with anyio.move_on_after(self.limits.settle_seconds):
-            if self._traffic.was_answered(self.tab.page):
-                await self._frame()
             while self._traffic.is_busy(self.tab.page):
                 await self._traffic.change()
                 if not self._traffic.is_busy(self.tab.page):

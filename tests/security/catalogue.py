@@ -25,7 +25,6 @@ LEFT_OUT = {
     "brought about: the kernel of Linux kills hands before the first process",
     "X-10": "archives are unpacked in the sandbox: tests/unit/guest/test_unpacking.py",
     "X-11": "A-04 sends them; YAML: tests/unit/specs/test_yaml_marks.py",
-    "X-12": "there are no quotas yet; more runs than places wait",
     "X-13": "tests/contract and `make bench`: streams of a thousand readers",
     "X-14": "limits on tokens: tests/unit/loop/test_run.py; there are no budgets of money yet",
     "X-16": "pages of a listing: tests/unit/guest/test_tree.py",
@@ -33,10 +32,6 @@ LEFT_OUT = {
     "F-10": "tests/contract/test_files.py",
     "A-02": "tests/contract/test_openapi.py",
     "A-03": "tests/unit/api/test_bodies.py",
-    "A-05": "there are no projects yet",
-    "A-06": "there are no projects yet",
-    "A-07": "keys cannot be revoked yet",
-    "A-08": "there are no projects yet; cursors: tests/contract/test_openapi.py",
     "A-10": "tests/unit/controller/test_interactions.py",
     "A-11": "tests/contract/test_api_wire.py",
     "A-13": "there is no console",
@@ -46,7 +41,6 @@ LEFT_OUT = {
     "A-20": "tests/unit/specs/test_agent_files.py and test_yaml_marks.py",
     "A-21": "F-07 sends them; SQL has parameters only: runtime/store",
     "A-22": "no field takes a command: tests/unit/specs/test_agent_files.py",
-    "A-25": "there are no rate limits yet",
 }
 
 ON_GVISOR = {

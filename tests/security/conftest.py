@@ -19,8 +19,10 @@ from runtime.sandboxes.runtimes import is_gvisor
 from tests.security import host
 from tests.security.catalogue import ON_GVISOR
 from tests.security.probes import ATTEMPTS
+from tests.security.tenants import alpha, beta, silent_model, tenants
 from tests.support.sandlot import RunningController, fence, results, running_controller
 
+__all__ = ["alpha", "beta", "silent_model", "tenants"]
 RUNTIME = os.environ.get("SANDLOT_TEST_RUNTIME", "runc")
 """What the sandboxes run on; the controls always run where little holds them."""
 IS_GVISOR = is_gvisor(RUNTIME)

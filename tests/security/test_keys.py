@@ -1,0 +1,140 @@
+"""Keys: those that are none, what each may do, and what ends with one that is revoked."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from runtime.api.scopes import OPEN, WEBSOCKET
+from tests.security.tenants import PARAMETER, Owner, Tenants, ask, hanging, until
+from tests.support.routes import all_routes
+from tests.support.sandlot import RunningController, fence
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_a01_keys_that_are_none(tenants: Tenants, alpha: Owner, tmp_path: Path) -> None:
+    made = tenants.key("alpha", "run", "read", "admin")
+    key = made["key"]
+    with tenants.operator() as operator:
+        assert operator.delete(f"/v1/keys/{made['id']}").status_code == 200
+    good = alpha.key["key"]
+    attempts: list[tuple[list[tuple[str, str]], str]] = [
+        ([], ""),
+        ([("x-goog-api-key", "wrong")], ""),
+        ([("x-goog-api-key", key)], ""),
+        ([("authorization", f"Bearer {key}")], ""),
+        ([], f"?key={good}"),
+        ([], f"?api_key={good}&access_token={good}"),
+        ([("authorization", f"Bearer {good}"), ("authorization", f"Bearer {good}")], ""),
+        ([("authorization", "Bearer x"), ("authorization", f"Bearer {good}")], ""),
+        ([("x-goog-api-key", good), ("x-goog-api-key", good)], ""),
+        ([("authorization", f"Basic {good}")], ""),
+        ([("cookie", f"key={good}")], ""),
+    ]
+    bodies: set[tuple[int, str]] = set()
+    routes = [one for one in all_routes(tmp_path) if one[1] not in OPEN and one[0] != WEBSOCKET]
+    with httpx2.Client(base_url=tenants.controller.url, timeout=60) as nobody:
+        for headers, query in attempts:
+            for method, path in routes:
+                address = PARAMETER.sub("x", path) + query
+                answer = nobody.request(method, address, headers=headers)
+                about = answer.json()["error"]
+                bodies.add((answer.status_code, about.get("code", "")))
+                assert answer.headers["www-authenticate"] == "Bearer", f"{method} {address}"
+                assert good not in answer.text and key not in answer.text
+        assert {status for status, _ in bodies} == {401}
+        lower = nobody.get("/v1/agents", headers={"authorization": f"bearer {good}"})
+        assert lower.status_code == 200, "the scheme is read in any case"
+
+
+def test_a01_scopes_hold(tenants: Tenants, alpha: Owner) -> None:
+    body = {"model": "script/inline", "input": "Hi"}
+    interaction = f"/v1/interactions/{alpha.ids['interaction_id']}"
+    with tenants.client(tenants.key("alpha", "read")["key"]) as reader:
+        refused = reader.post("/v1/interactions", json=body)
+        assert refused.status_code == 403
+        assert refused.json()["error"]["code"] == "permission_denied"
+        assert "'run'" in refused.json()["error"]["message"]
+        assert reader.delete(interaction).status_code == 403
+        assert reader.get(interaction).status_code == 200
+        assert reader.get("/v1/keys").status_code == 403
+        terminal = ask(
+            tenants, reader, WEBSOCKET, f"/v1/environments/{alpha.ids['environment_id']}/terminal"
+        )
+        assert terminal[0] == 403, terminal
+    with tenants.client(tenants.key("alpha", "run")["key"]) as runner:
+        assert runner.post("/v1/interactions", json=body).status_code == 200
+        assert runner.get(interaction).status_code == 403
+        assert runner.post("/v1/keys", json={}).status_code == 403
+        assert runner.get("/v1/credentials").status_code == 403
+
+
+def test_a07_a_revoked_key_loses_its_streams_and_its_runs_go_on(tenants: Tenants) -> None:
+    with hanging(tenants, "gamma") as (other, key, run), tenants.operator() as operator:
+        with tenants.client(key["key"]) as http, ThreadPoolExecutor() as threads:
+            path = f"/v1/interactions/{run}"
+            with http.stream("GET", f"{path}?stream=true") as stream:
+                chunks = stream.iter_bytes()
+                assert b"interaction.created" in next(chunks)
+                waits = [
+                    threads.submit(http.post, f"/v1/operations/{run}:wait?timeout=200"),
+                    threads.submit(
+                        http.post, "/v1/interactions", json={"model": "silent/m", "input": "Hi"}
+                    ),
+                ]
+                until(lambda: len(_runs(other)) == 2)
+                assert operator.delete(f"/v1/keys/{key['id']}").status_code == 200
+                rest = b"".join(chunks)
+            assert b"[DONE]" not in rest, "it was cut, not ended"
+            assert [wait.result(30).status_code for wait in waits] == [401, 401]
+            assert http.get(path).status_code == 401
+        assert other.get(path).json()["status"] == "in_progress"
+        for one in _runs(other):
+            other.post(f"/v1/interactions/{one.removeprefix('operations/')}:cancel")
+
+
+def _runs(http: httpx2.Client) -> list[str]:
+    listed = http.get("/v1/operations?done=false").json()["operations"]
+    return [row["name"] for row in listed]
+
+
+def test_a07_uploads_under_way_end_with_their_key(tenants: Tenants) -> None:
+    key = tenants.key("gamma")
+    with tenants.client(key["key"]) as http, tenants.operator() as operator:
+        start = {"X-Goog-Upload-Protocol": "resumable"}
+        begun = http.post("/upload/v1/files", json={}, headers=start)
+        assert operator.delete(f"/v1/keys/{key['id']}").status_code == 200
+    more = {"X-Goog-Upload-Command": "upload, finalize", "X-Goog-Upload-Offset": "0"}
+    late = httpx2.post(begun.headers["x-goog-upload-url"], content=b"late", headers=more)
+    assert late.status_code == 404
+    assert tenants.rows("gamma")["files"] == []
+
+
+@pytest.mark.docker
+def test_a07_a_terminal_ends_with_its_key(sandlot: RunningController) -> None:
+    environment = sandlot.run(fence("bash", "true")).environment_id
+    with httpx2.Client(base_url=sandlot.url, timeout=60) as operator:
+        operator.headers["x-goog-api-key"] = sandlot.api_key or ""
+        made = operator.post("/v1/keys", json={"name": "terminal"}).json()
+        url = f"{sandlot.url}/v1/environments/{environment}/terminal".replace("http", "ws", 1)
+        key = {"x-goog-api-key": made["key"]}
+        with connect(url, additional_headers=key, proxy=None) as terminal:
+            terminal.send(b"echo here-$((40 + 2))\n")
+            shown = b""
+            while b"here-42" not in shown:
+                shown += bytes(terminal.recv(timeout=60))
+            assert operator.delete(f"/v1/keys/{made['id']}").status_code == 200
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    said = terminal.recv(timeout=30)
+                    if isinstance(said, str):
+                        assert json.loads(said)["error"]["code"] == "unauthenticated"
+        with pytest.raises(InvalidStatus):
+            connect(url, additional_headers=key, proxy=None)

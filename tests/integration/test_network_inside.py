@@ -228,6 +228,11 @@ def refused(act):
 folder = "/run/trust"
 relays = [p for p in os.listdir("/proc") if p.isdigit() and os.stat(f"/proc/{p}").st_uid == 901]
 print(len(relays))
+lines = open(f"/proc/{relays[0]}/status").read().splitlines()
+status = dict(line.split(":\\t", 1) for line in lines if ":\\t" in line)
+print(status["Seccomp_filters"], {status[f"Cap{kind}"] for kind in ("Prm", "Eff", "Bnd")})
+mine = open("/proc/self/status").read().partition("Seccomp_filters:\\t")[2].split()[0]
+print(mine)
 egress = "/run/sandlot/egress.sock"
 print(refused(lambda: socket.socket(socket.AF_UNIX).connect(egress)))
 print(refused(lambda: os.kill(int(relays[0]), signal.SIGKILL)))
@@ -241,8 +246,9 @@ print(refused(lambda: open(f"{folder}/more", "w")))
 
 def test_the_agent_cannot_tamper_with_it(controller: RunningController) -> None:
     run = controller.run(fence("python", GUARDED), OPEN)
-    relays, socket_error, *others = results(run)[0].splitlines()
+    relays, confined, mine, socket_error, *others = results(run)[0].splitlines()
     assert relays == "1"
+    assert confined == f"{mine} {{'{'0' * 16}'}}", "confined as the agent's code is"
     assert socket_error == "Permission denied"
     killed, bound, *written = others
     assert killed == "Operation not permitted"

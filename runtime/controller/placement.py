@@ -8,6 +8,7 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from runtime.controller.network_reach import check_asked, check_environment
 from runtime.controller.network_rules import (
     NETWORK,
     check_network,
@@ -55,9 +56,18 @@ def named_environment(request: EnvironmentRequest | None) -> str | None:
 
 
 async def existing(
-    project_id: str, environment_id: str, request: EnvironmentRequest, store: Store
+    project_id: str,
+    environment_id: str,
+    request: EnvironmentRequest,
+    agent: AgentSpec | None,
+    store: Store,
+    egress: EgressSettings,
 ) -> Placement:
-    """An environment to go on in. Raises `NotFound` when it is unknown, expired or deleted."""
+    """An environment to go on in.
+
+    Raises `NotFound` when it is unknown, expired or deleted, and `InvalidRequest` where it reaches
+    more than `agent` may.
+    """
     for name in ("sources", "env", "limits"):
         if getattr(request, name):
             raise InvalidRequest(
@@ -74,8 +84,11 @@ async def existing(
         )
     plan = plan_of(record)
     if request.network is None:
+        network = record.network if record.network is not None else _default(egress)
+        check_environment(NETWORK.validate_python(network), record.id, agent)
         return Placement(plan)
     network = _stored(request.network, record.id, store)
+    check_asked(request.network, agent)
     changed = plan.model_copy(update={"network_changed": True})
     return Placement(changed, network=network, credentials=_signing(request.network))
 
@@ -107,6 +120,7 @@ def fresh(
     environment_id = new_environment_id()
     network = asked.network if asked.network is not None else agent.network if agent else None
     stored = _stored(network, environment_id, store)
+    check_asked(asked.network, agent)
     check_reach(sources.repositories, _reach(asked.network, agent, egress))
     plan = EnvironmentPlan(
         project_id=project_id,
@@ -154,8 +168,12 @@ def _reach(asked: Network | None, agent: AgentSpec | None, egress: EgressSetting
         return Reach(asked, "environment.network", egress)
     if agent is not None and agent.network is not None:
         return Reach(agent.network, f"the network of agent '{agent.id}'", egress)
-    default = NETWORK.validate_python(OPEN) if egress.default == "open" else egress.default
-    return Reach(default, "the operator's network for environments (egress.default)", egress)
+    where = "the operator's network for environments (egress.default)"
+    return Reach(_default(egress), where, egress)
+
+
+def _default(egress: EgressSettings) -> Network:
+    return NETWORK.validate_python(OPEN) if egress.default == "open" else egress.default
 
 
 def _signing(network: Network | None) -> dict[str, str]:

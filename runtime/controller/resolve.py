@@ -174,13 +174,15 @@ class Resolver:
         asked = request.environment
         if asked is None and not tools.sandbox:
             return None
+        egress = self._allowances.egress
         named = named_environment(asked)
         if asked is None:
             named = await self._continued(history, new)
         if named is not None:
-            return await existing(project_id, named, asked or EnvironmentRequest(), self._store)
+            going_on = asked or EnvironmentRequest()
+            return await existing(project_id, named, going_on, agent, self._store, egress)
         limits = self._allowances.of_environment(asked.limits if asked else None, agent)
-        return fresh(project_id, asked, agent, moment, self._store, limits)
+        return fresh(project_id, asked, agent, moment, self._store, limits, egress)
 
     async def _continued(self, history: History, new: list[Step]) -> str | None:
         """The environment of a run that goes on with the results of the caller's functions.

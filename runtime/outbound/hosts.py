@@ -12,7 +12,7 @@ from typing import Literal
 import idna
 
 from runtime.errors import AddressRefused, InvalidRequest
-from runtime.outbound.addresses import checked_host, literal, plain
+from runtime.outbound.addresses import PORTS, checked_host, literal, plain
 
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,254}))(?::([0-9]{1,5}))?")
 _PATTERN = re.compile(r"(\*\.)?([^*:\[\]\s]+|\[[0-9A-Fa-f:.]+\]|\*)(?::([0-9]{1,5}))?")
@@ -90,6 +90,20 @@ class Pattern:
                 return authority.host == self.name
             case "suffix":
                 return authority.host.endswith(f".{self.name}")
+
+    def covers(self, other: Pattern) -> bool:
+        """Whether this entry speaks of every host and port that `other` speaks of."""
+        usual = other.port is None or other.port in PORTS
+        if self.port != other.port and (self.port is not None or not usual):
+            return False
+        match self.kind:
+            case "any":
+                return True
+            case "exact":
+                return (other.kind, other.name) == ("exact", self.name)
+            case "suffix":
+                below = other.kind != "any" and other.name.endswith(f".{self.name}")
+                return below or (other.kind, other.name) == ("suffix", self.name)
 
     def __str__(self) -> str:
         host = {"any": "*", "suffix": f"*.{self.name}", "exact": bracketed(self.name)}[self.kind]

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.errors import InvalidRequest
+from runtime.outbound.addresses import PORTS
 from runtime.outbound.hosts import Authority, read_authority, read_pattern
 
 NO_AUTHORITY = [
@@ -195,3 +196,54 @@ def test_a_suffix_matches_at_labels_only(suffix: str, host: str) -> None:
 def test_an_entry_reads_as_itself(host: str) -> None:
     for entry in (host, f"*.{host}", f"{host}:8443", f"*.{host}:80"):
         assert str(read_pattern(entry)) == entry
+
+
+COVERED = [
+    ("*", "*"),
+    ("*", "a.com"),
+    ("*", "*.a.com"),
+    ("*", "a.com:443"),
+    ("*:9000", "a.com:9000"),
+    ("a.com", "a.com"),
+    ("a.com", "a.com:8080"),
+    ("a.com:9000", "a.com:9000"),
+    ("*.a.com", "b.a.com"),
+    ("*.a.com", "*.a.com"),
+    ("*.a.com", "*.b.a.com"),
+    ("203.0.113.7", "203.0.113.7"),
+]
+BEYOND = [
+    ("a.com", "*"),
+    ("a.com", "b.com"),
+    ("a.com", "b.a.com"),
+    ("a.com", "*.a.com"),
+    ("a.com", "a.com:9000"),
+    ("a.com:9000", "a.com"),
+    ("a.com:443", "a.com"),
+    ("*.a.com", "a.com"),
+    ("*.a.com", "*"),
+    ("*.a.com", "*.com"),
+    ("*.a.com", "b.xa.com"),
+    ("*.b.a.com", "*.a.com"),
+    ("*", "a.com:9000"),
+    ("*:443", "*"),
+]
+
+
+@pytest.mark.parametrize(("bound", "asked"), COVERED)
+def test_what_an_entry_covers(bound: str, asked: str) -> None:
+    assert read_pattern(bound).covers(read_pattern(asked))
+
+
+@pytest.mark.parametrize(("bound", "asked"), BEYOND)
+def test_what_goes_beyond_an_entry(bound: str, asked: str) -> None:
+    assert not read_pattern(bound).covers(read_pattern(asked))
+
+
+@given(st.sampled_from([*COVERED, *BEYOND]), HOSTS, st.sampled_from([80, 443, 9000]))
+def test_what_is_covered_matches_nothing_more(pair: tuple[str, str], host: str, port: int) -> None:
+    bound, asked = (read_pattern(text) for text in pair)
+    authority = Authority(host, port)
+    usual = port in PORTS
+    if bound.covers(asked) and asked.matches(authority) and (asked.port or usual):
+        assert bound.matches(authority)

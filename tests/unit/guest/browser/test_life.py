@@ -238,7 +238,7 @@ async def test_the_proxy_gets_everything_but_loopback(tmp_path: Path) -> None:
                 result = await navigate({"url": f"http://{host}:{site.port}/"}, _no_one)
                 assert 'heading "direct"' in result.text
             assert 'heading "file"' in (await navigate({"url": "a.html"}, _no_one)).text
-            with pytest.raises(ToolFault, match="site.example/ cannot be opened: Not Found"):
+            with pytest.raises(ToolFault, match=r"site\.example/ cannot be opened: Not Found"):
                 await navigate({"url": "https://site.example/"}, _no_one)
         finally:
             await tools.close()

@@ -93,6 +93,12 @@ class World:
         assert answer.status_code == 200, answer.text
         return answer.json()["file"]["name"].removeprefix("files/")
 
+    def make_key(self, project: str) -> Json:
+        """A new key."""
+        answer = self.http.post("/v1/keys", json={"project": project})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
     def begin_upload(self) -> str | None:
         """The id of an upload into the environment; None where that has no sandbox."""
         path = f"/upload/v1/environments/{self.environment}/files/workspace/{uuid.uuid4().hex}"
@@ -117,6 +123,8 @@ class World:
             is_new = case.method == "POST"
             case.body = next(self.credentials) if is_new else {**CREDENTIALS[0]}
             case.query.pop("update_mask", None)
+        if case.path == "/v1/keys" and isinstance(case.body, dict):
+            case.body = {"name": "generated", "scopes": ["read"]}
         if case.path in KEPT and isinstance(case.body, dict):
             case.body = self._body(case.path, case.body)
 
@@ -138,6 +146,10 @@ class World:
             case "credential_id":
                 answer = self.http.post("/v1/credentials", json=CREDENTIALS[0])
                 return answer.json()["id"]
+            case "key_id":
+                return self.make_key("default")["id"]
+            case "project_id":
+                return self.make_key(f"p-{uuid.uuid4().hex[:12]}")["project"]
             case "agent_id":
                 return "antigravity"
             case "model":

@@ -15,10 +15,11 @@ kept for later turns and can be downloaded by the user; the rest of the file sys
 except /tmp. You are not root."""
 
 _NETWORK = """\
-The sandbox reaches the internet by HTTP and HTTPS only, through a proxy that programs find in their
-environment variables: pip, npm, git, curl and the browser need no settings (aiohttp needs
-trust_env=True). What pip and npm install stays. Other protocols do not work: no DNS, ping, SSH or raw
-sockets. A host may be refused; the answer then says why (403), and trying again does not help."""
+The sandbox reaches the internet by HTTP and HTTPS only, through a proxy that programs find in
+their environment variables: pip, npm, git, curl and the browser need no settings (aiohttp needs
+trust_env=True). What pip and npm install stays. Other protocols do not work: no DNS, ping, SSH or
+raw sockets. A host may be refused: the answer has status 403 and mostly says why (curl -v shows
+it); trying again does not help."""
 _NO_NETWORK = "The sandbox has no network access: nothing outside it can be reached."
 
 

@@ -69,7 +69,7 @@ class ToolOffers(Protocol):
 
         Only what was offered to an interaction can be called for it. What a server offers is asked
         meanwhile, and known to `RelayedTools.listed`. A stored credential that it names is one of
-        the project. Raises `InvalidRequest` when the tool cannot be had as asked, and `NotFound`.
+        the project. Raises `InvalidRequest` when the tool cannot be had as asked.
         """
         ...
 

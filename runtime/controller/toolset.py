@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtime.errors import InvalidRequest, NotFound
+from runtime.errors import InvalidRequest
 from runtime.schema.agents import AgentSpec
 from runtime.schema.interactions import (
     BrowserTool,
@@ -127,8 +127,6 @@ async def _named(offer: Offer, wire: dict[str, Any], path: str) -> list[Function
         return await offer(wire)
     except InvalidRequest as error:
         raise InvalidRequest(f"{path}: {error.message}") from error
-    except NotFound as error:
-        raise NotFound(f"{path}: {error.message}") from error
 
 
 def _declaration(tool: FunctionTool, path: str) -> FunctionDeclaration:

@@ -87,7 +87,7 @@ class ControllerTools:
         """What a tool, in its wire form, lets a model call; None where it is not configured.
 
         An MCP server is only begun to be asked, and says what it has to `listed`. Raises
-        `InvalidRequest` when the tool cannot be had as asked, `NotFound` for a credential that the
+        `InvalidRequest` when the tool cannot be had as asked, or names a credential that the
         project does not have. Whoever offers also calls `release`, whatever becomes of the
         interaction.
         """
@@ -167,9 +167,7 @@ class ControllerTools:
         where = f"mcp_server '{server}': credential"
         try:
             return await self._signatures.signature(project_id, credential_id)
-        except NotFound as error:
-            raise NotFound(f"{where}: {error.message}") from None
-        except InvalidRequest as error:
+        except (NotFound, InvalidRequest) as error:
             raise InvalidRequest(f"{where}: {error.message}") from None
 
 

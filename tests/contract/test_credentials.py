@@ -283,7 +283,7 @@ async def test_credentials_that_cannot_be_used_are_refused_at_the_call(world: Wo
     await world.make(VARIABLE)
     answers = [await world.run("none"), await world.run("search"), await world.run("a/b")]
     errors = [one["error"] for one in answers]
-    assert [one["code"] for one in errors] == ["not_found", "invalid_request", "not_found"]
+    assert [one["code"] for one in errors] == ["invalid_request"] * 3
     where = "tools[0]: mcp_server 'weather': credential: "
     assert errors[0]["message"] == f"{where}There is no credential 'none' in this project."
     assert errors[1]["message"].startswith(f"{where}The credential 'search' is for variables")

@@ -73,7 +73,7 @@ async def an_mcp_server_is_asked_with_a_credential(world: World) -> None:
     kept = await world.sdk.interactions.get(made.id, include_input=True)
     assert secret not in repr(kept) and secret not in repr(made)
     unknown = {**server, "credential": unique("unknown")}
-    error = await refused("NotFoundError", world.create, prompt="Hi", tools=[unknown])
+    error = await refused("BadRequestError", world.create, prompt="Hi", tools=[unknown])
     assert unknown["credential"] in error["message"]
 
 

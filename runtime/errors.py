@@ -16,6 +16,7 @@ SandlotError
 ├── ToolFault                 (goes back to the model as a result)
 ├── ToolServerFault           502 tool_server_failed
 ├── CredentialFault           502 credential_failed
+├── SourceFailed              502 source_failed          (a repository could not be cloned)
 ├── ModelFault                502 model_error
 │   ├── ModelNotConfigured    400 model_not_configured
 │   ├── ModelRefused          400 model_rejected_request
@@ -160,6 +161,13 @@ class CredentialFault(SandlotError):
     """A stored credential cannot be used now."""
 
     code = "credential_failed"
+    http_status = 502
+
+
+class SourceFailed(SandlotError):
+    """A source of a new environment could not be fetched."""
+
+    code = "source_failed"
     http_status = 502
 
 

@@ -111,7 +111,10 @@ async def open_controller(
         await stack.enter_async_context(tools.open())
         contents = open_contents(store, state_dir, tools, settings.files, quotas)
         await contents.sweep(store)
-        runner = Runner(journal, sandboxes, models, tools, contents.delivery, quotas)
+        environments = _environments(store, sandboxes, settings, networks.default, quotas)
+        runner = Runner(
+            journal, sandboxes, models, tools, contents.delivery, quotas, environments.retire
+        )
         await stack.enter_async_context(runner.open())
         resolver = Resolver(
             store,
@@ -126,14 +129,6 @@ async def open_controller(
             store, journal, runner, resolver, contents.attachments, quotas
         )
         await interactions.recover()
-        environments = EnvironmentService(
-            store.environments,
-            store.egress_events,
-            sandboxes,
-            settings.sandbox.retention_seconds,
-            networks.default,
-            quotas,
-        )
         presence = Presence(quotas)
         keys = KeyService(store, key, [presence.end, contents.uploads.give_up])
         await keys.load()
@@ -182,6 +177,15 @@ async def _background(*works: Callable[[], Coroutine[Any, Any, None]]) -> AsyncG
             tasks.start_soon(work)
         yield
         tasks.cancel_scope.cancel()
+
+
+def _environments(
+    store: Store, sandboxes: Sandboxes, settings: Settings, network: Any, quotas: Quotas
+) -> EnvironmentService:
+    kept = settings.sandbox.retention_seconds
+    return EnvironmentService(
+        store.environments, store.egress_events, sandboxes, kept, network, quotas
+    )
 
 
 def _probes(store: Store, provider: SandboxProvider) -> Mapping[str, Probe]:

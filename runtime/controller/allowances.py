@@ -35,6 +35,7 @@ class Allowances:
     def __init__(self, settings: Settings) -> None:
         self._runs = settings.limits
         self._sandboxes = sandbox_ceilings(settings)
+        self.egress = settings.egress
 
     def of_run(self, request: CreateInteraction, agent: AgentSpec | None) -> RunLimits:
         """The limits of one interaction. Raises `InvalidRequest` when it asks for too much."""

@@ -85,6 +85,11 @@ class EnvironmentService:
         await self._sandboxes.delete(environment_id)
         await self._decisions.forget(environment_id)
 
+    async def retire(self, project_id: str, environment_id: str) -> None:
+        """An environment could not be set up: there is none. Its workspace is not touched."""
+        await self._records.retire(project_id, environment_id, "deleted", clock.now())
+        await self._decisions.forget(environment_id)
+
     async def list_files(
         self, project_id: str, environment_id: str, arguments: dict[str, Any]
     ) -> dict[str, Any]:

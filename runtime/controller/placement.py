@@ -147,7 +147,8 @@ def fresh(
         credential_variables=variables.behind or None,
         limits=given(limits),
     )
-    needed = {**_signing(network), **variables.credentials}
+    where = "environment.network" if asked.network is not None else "the agent's network"
+    needed = {**_signing(network, where), **variables.credentials}
     return Placement(plan, record, credentials=needed)
 
 
@@ -176,11 +177,11 @@ def _default(egress: EgressSettings) -> Network:
     return NETWORK.validate_python(OPEN) if egress.default == "open" else egress.default
 
 
-def _signing(network: Network | None) -> dict[str, str]:
-    """The credentials of an allowlist, by where they are named."""
+def _signing(network: Network | None, where: str = "environment.network") -> dict[str, str]:
+    """The credentials of an allowlist that stands at `where`, by where they are named."""
     hosts = [] if network is None else allowed_hosts(network)
     return {
-        f"environment.network.allowlist[{index}].credential": host.credential
+        f"{where}.allowlist[{index}].credential": host.credential
         for index, host in enumerate(hosts)
         if host.credential is not None
     }

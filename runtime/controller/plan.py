@@ -22,6 +22,14 @@ class InlineFile(Strict):
     content_base64: str
 
 
+class Repository(Strict):
+    """A repository that a new environment begins with."""
+
+    url: str
+    target: str
+    """Absolute in the sandbox."""
+
+
 class EnvironmentPlan(Strict):
     """The environment that a run needs, and what to put into it when it is new."""
 
@@ -32,10 +40,16 @@ class EnvironmentPlan(Strict):
     data_sources: list[DataSource] = Field(default_factory=list[DataSource])
     skills: list[Skill] = Field(default_factory=list[Skill])
     files: list[InlineFile] = Field(default_factory=list[InlineFile])
+    repositories: list[Repository] = Field(default_factory=list[Repository])
     limits: SandboxLimits = SandboxLimits()
     """What its sandboxes get of what the operator allows."""
     network_changed: bool = False
     """Whether the call gave an existing environment new rules."""
+
+    @property
+    def has_contents(self) -> bool:
+        """Whether there is anything to put into the environment before its first run."""
+        return bool(self.data_sources or self.skills or self.files or self.repositories)
 
 
 class AwaitedServers(Strict):

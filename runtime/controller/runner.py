@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
@@ -12,13 +12,20 @@ import structlog
 from anyio.abc import TaskGroup
 
 from runtime.controller.local_run import LocalRun
-from runtime.controller.plan import RunPlan
+from runtime.controller.plan import EnvironmentPlan, RunPlan
 from runtime.controller.ports import Delivery, Journal, ModelDirectory, RelayedTools
 from runtime.controller.quotas import Quotas
 from runtime.controller.sandbox_run import SandboxRun
 from runtime.controller.sandboxes import LiveSandbox, Sandboxes
 from runtime.controller.tool_choice import with_listed
-from runtime.errors import Internal, LimitExceeded, SandboxFault, SandboxLost, SandlotError
+from runtime.errors import (
+    Internal,
+    LimitExceeded,
+    NotFound,
+    SandboxFault,
+    SandboxLost,
+    SandlotError,
+)
 from runtime.schema.protocol import Fault, RunOutcome
 from runtime.schema.usage import Usage
 
@@ -31,6 +38,12 @@ SETTLE_PAUSE_SECONDS = 1.0
 """Storing the end of a run is tried again while the disk is full."""
 
 log = structlog.get_logger(__name__)
+Retire = Callable[[str, str], Awaitable[None]]
+"""Ends an environment of a project in the record: from then on there is none of that id."""
+
+
+async def _retire_nothing(_project_id: str, _environment_id: str) -> None:
+    return
 
 
 @dataclass(slots=True)
@@ -40,6 +53,15 @@ class Active:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     settled: anyio.Event = field(default_factory=anyio.Event)
     cancelled: bool = False
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class _Turns:
+    """The runs of one environment, one after the other."""
+
+    lock: anyio.Lock = field(default_factory=anyio.Lock)
+    is_gone: bool = False
+    """Whether the environment could not be set up, so that there is none."""
 
 
 class Runner:
@@ -53,7 +75,10 @@ class Runner:
         relayed: RelayedTools,
         delivery: Delivery,
         quotas: Quotas | None = None,
+        retire: Retire = _retire_nothing,
     ) -> None:
+        """`retire` is told of new environments that could not be set up."""
+        self._retire = retire
         self._quotas = quotas or Quotas()
         self._journal = journal
         self._sandboxes = sandboxes
@@ -61,7 +86,7 @@ class Runner:
         self._relayed = relayed
         self._delivery = delivery
         self._active: dict[str, Active] = {}
-        self._environments: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+        self._environments: WeakValueDictionary[str, _Turns] = WeakValueDictionary()
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
@@ -102,8 +127,8 @@ class Runner:
             if plan.environment is None:
                 await self._run_here(plan, active)
             else:
-                lock = self._environments.setdefault(plan.environment.environment_id, anyio.Lock())
-                await self._run_in_sandbox(plan, active, lock)
+                turns = self._environments.setdefault(plan.environment.environment_id, _Turns())
+                await self._run_in_sandbox(plan, active, turns)
         finally:
             active.settled.set()
             del self._active[plan.interaction_id]
@@ -139,12 +164,11 @@ class Runner:
             log.exception("what servers offer could not be read", interaction=plan.interaction_id)
             raise Internal() from error
 
-    async def _run_in_sandbox(self, plan: RunPlan, active: Active, lock: anyio.Lock) -> None:
+    async def _run_in_sandbox(self, plan: RunPlan, active: Active, turns: _Turns) -> None:
         run, sandbox, outcome = None, None, None
         with active.scope:
             try:
-                slot = self._quotas.slot(plan.project_id)
-                async with lock, slot, self._use(plan) as sandbox:
+                async with self._place(plan, turns) as sandbox:
                     # Servers were asked when the interaction was created: in the meantime.
                     ready = await self._ready(plan)
                     run = SandboxRun(
@@ -159,10 +183,46 @@ class Runner:
             except SandlotError as error:
                 outcome = _ended(error)
         await self._settle(plan, active, outcome, run.usage if run else Usage())
+        if turns.is_gone and plan.environment is not None and plan.environment.is_new:
+            await self._clear(plan.environment.environment_id)
 
-    def _use(self, plan: RunPlan):
-        assert plan.environment is not None
-        return self._sandboxes.use(plan.environment)
+    @asynccontextmanager
+    async def _place(self, plan: RunPlan, turns: _Turns) -> AsyncGenerator[LiveSandbox]:
+        """The run's turn in its environment, set up, and the sandbox. Raises `NotFound`."""
+        environment = plan.environment
+        assert environment is not None
+        is_empty = environment.is_new and environment.has_contents
+        try:
+            async with turns.lock:
+                if turns.is_gone:
+                    raise NotFound("The environment could not be set up, so there is none.")
+                slot = self._quotas.slot(plan.project_id)
+                async with slot, self._sandboxes.use(environment) as sandbox:
+                    is_empty = False
+                    yield sandbox
+        finally:
+            if is_empty:
+                # Before anything else happens: the next run may have the lock already.
+                turns.is_gone = True
+                await self._give_up(environment)
+
+    async def _give_up(self, environment: EnvironmentPlan) -> None:
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._retire(environment.project_id, environment.environment_id)
+            except SandlotError as error:
+                name = environment.environment_id
+                log.error("environment not retired", environment=name, error=error.message)
+
+    async def _clear(self, environment_id: str) -> None:
+        """Delete what there is of an environment that could not be set up."""
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._sandboxes.delete(environment_id)
+            except SandlotError as error:
+                log.warning(
+                    "workspace not deleted", environment=environment_id, error=error.message
+                )
 
     async def _in_time(self, run: SandboxRun, plan: RunPlan, sandbox: LiveSandbox) -> RunOutcome:
         seconds = plan.spec.limits.timeout_seconds + OVERTIME_SECONDS

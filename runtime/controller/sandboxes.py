@@ -18,6 +18,7 @@ from runtime.controller.allowances import within
 from runtime.controller.places import Free, Places, Share, Taken
 from runtime.controller.plan import EnvironmentPlan
 from runtime.controller.provision import provision
+from runtime.controller.repositories import clone_all
 from runtime.errors import SandboxFault, SandboxLost, SandboxOutOfMemory, SandboxUnavailable
 from runtime.gateway.listener import SandboxListener
 from runtime.gateway.session import GuestSession
@@ -150,7 +151,9 @@ class Sandboxes:
     async def use(self, plan: EnvironmentPlan) -> AsyncGenerator[LiveSandbox]:
         """The sandbox of an environment, started where none lives; kept while in use.
 
-        Raises `SandboxUnavailable`, `SandboxLost`, `StorageFull`, `ProtocolMismatch`.
+        A new environment gets first what it begins with; where that fails it must be deleted.
+        Raises `SandboxUnavailable`, `SandboxLost`, `StorageFull`, `ProtocolMismatch`,
+        `SourceFailed`.
         """
         sandbox = await self._claim(plan)
         try:
@@ -213,7 +216,32 @@ class Sandboxes:
             if sandbox is None:
                 sandbox = await self._start_with_capacity(plan)
             sandbox.users += 1
+            try:
+                if plan.is_new and plan.has_contents:
+                    await self._fill(sandbox, plan)
+            except BaseException:
+                sandbox.users -= 1
+                await self._tell()
+                raise
             return sandbox
+
+    async def _fill(self, sandbox: LiveSandbox, plan: EnvironmentPlan) -> None:
+        """Give a new environment what it begins with: repositories, then files over them."""
+        seconds = self._settings.start_timeout_seconds
+        try:
+            session = await sandbox.session()
+            await clone_all(session, plan.environment_id, plan.repositories, self._settings)
+            with anyio.fail_after(seconds):
+                await provision(session, plan)
+        except TimeoutError as error:
+            raise SandboxUnavailable(
+                f"The files of the environment were not written within {seconds:g} s."
+            ) from error
+        except SandboxLost as error:
+            reason = await self.why_lost(sandbox)
+            if isinstance(reason, SandboxOutOfMemory):
+                raise reason from error
+            raise SandboxLost("The sandbox went away while it was set up.") from error
 
     async def _start_with_capacity(self, plan: EnvironmentPlan) -> LiveSandbox:
         await self._reserve(plan.project_id)
@@ -321,8 +349,6 @@ class Sandboxes:
                     )
                 )
                 await session.wait_bound()
-                if plan.is_new:
-                    await provision(session, plan)
         except TimeoutError as error:
             tail = await self._provider.log_tail(sandbox.sandbox_id)
             log.error("sandbox did not start", sandbox=sandbox.sandbox_id, log=tail)

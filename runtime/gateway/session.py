@@ -162,8 +162,13 @@ class GuestSession:
                 await self._queued.take(size)
                 await self._incoming.send((message, size))
 
-    async def request(self, operation: str, arguments: dict[str, Any]) -> Any:
-        """Ask for a small thing. Raises `RemoteError`, `SandboxLost`."""
+    async def request(
+        self, operation: str, arguments: dict[str, Any], *, seconds: float = REQUEST_SECONDS
+    ) -> Any:
+        """Ask for a small thing, or for one that takes `seconds` at most.
+
+        Raises `RemoteError`, `SandboxLost` when there is no answer in that time.
+        """
         request_id = f"r{next(self._numbers)}"
         send, receive = anyio.create_memory_object_stream[Reply](1)
         self._replies[request_id] = send
@@ -171,7 +176,7 @@ class GuestSession:
             await self.send(
                 Request(request_id=request_id, operation=operation, arguments=arguments)
             )
-            with anyio.fail_after(REQUEST_SECONDS):
+            with anyio.fail_after(seconds):
                 reply = await receive.receive()
         except (anyio.EndOfStream, TimeoutError) as error:
             raise SandboxLost("The sandbox did not answer.") from error

@@ -11,6 +11,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from runtime.guest.channel import Ends
+from runtime.guest.cloning import Cloner
 from runtime.guest.hands import Hands, HandsConfig
 from runtime.guest.page_files import PageFiles
 from runtime.guest.paths import Paths
@@ -42,7 +43,8 @@ async def serve_hands(ends: Ends) -> None:
     async with Hands(config) as hands:
         await hands.kernel.start()
         terminals = Terminals(Paths(WORKSPACE, home), config.variables)
-        offer = Offer(hands.tools, operations(hands, terminals), streams(terminals))
+        cloner = Cloner(WORKSPACE, config.variables)
+        offer = Offer(hands.tools, operations(hands, terminals, cloner), streams(terminals))
         await Service(offer).serve(ends)
 
 
@@ -77,12 +79,13 @@ def base_variables(workspace: Path, home: Path) -> dict[str, str]:
     }
 
 
-def operations(hands: Hands, terminals: Terminals) -> dict[str, Operation]:
+def operations(hands: Hands, terminals: Terminals, cloner: Cloner) -> dict[str, Operation]:
     """What the supervisor asks of the hands beside tools."""
 
     async def configure(arguments: dict[str, Any]) -> Any:
         hands.configure(arguments["variables"])
         terminals.set_variables(arguments["variables"])
+        cloner.set_variables(arguments["variables"])
 
     async def surroundings(arguments: dict[str, Any]) -> Any:
         return find_surroundings(WORKSPACE)
@@ -98,6 +101,7 @@ def operations(hands: Hands, terminals: Terminals) -> dict[str, Operation]:
         "close": close,
         "list_files": files.list_files,
         "delete": files.delete,
+        "clone": cloner.clone,
     }
 
 

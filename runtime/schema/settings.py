@@ -94,6 +94,10 @@ class SandboxSettings(Strict):
     max_running: int = Field(default=8, ge=1)
     """Sandboxes that may live at once; more interactions wait."""
     start_timeout_seconds: float = Field(default=60.0, gt=0)
+    source_timeout_seconds: float = Field(default=300.0, gt=0)
+    """For fetching one source of a new environment."""
+    source_size_bytes: int = Field(default=500 * 1024**2, ge=1024**2)
+    """Of one repository that a new environment begins with, its history included."""
     idle_seconds: float = Field(default=900.0, gt=0)
     """An environment without a run is stopped after this long; its files stay."""
     retention_seconds: float = Field(default=7 * 86400.0, gt=0)

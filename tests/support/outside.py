@@ -52,6 +52,11 @@ class Outside:
     """Where paths lead to."""
     repositories: Path | None = None
     """A folder of bare repositories, which `git.test` serves to read and write."""
+    repositories_for: str | None = None
+    """The only `Authorization` with which it serves them; None for anybody."""
+    silent: set[str] = field(default_factory=set[str])
+    """Hosts that take a request and answer nothing until the world ends."""
+    ending: threading.Event = field(default_factory=threading.Event)
 
     def last(self, host: str) -> Seen:
         """The latest request to `host`."""
@@ -75,6 +80,7 @@ def outside() -> Generator[Outside]:
     try:
         yield world
     finally:
+        world.ending.set()
         for server in servers:
             server.shutdown()
             server.server_close()
@@ -111,12 +117,14 @@ def _server(world: Outside) -> _Server:
             headers = {name.lower(): value for name, value in self.headers.items()}
             host = headers.get("host", "").partition(":")[0]
             world.seen.append(Seen(host, self.path, headers, body))
-            if host == "git.test" and world.repositories is not None:
-                self.run_git(world.repositories, headers, body)
+            if host in world.silent:
+                world.ending.wait(_SECONDS)
                 return
-            shown = world.pages.get(self.path.partition("?")[0])
-            if shown is None:
-                shown = json.dumps({"path": self.path, "headers": headers}).encode()
+            if host == "git.test" and world.repositories is not None:
+                self.serve_git(world.repositories, headers, body)
+                return
+            told = json.dumps({"path": self.path, "headers": headers}).encode()
+            shown = world.pages.get(self.path.partition("?")[0], told)
             away = world.redirects.get(self.path)
             self.send_response(302 if away else 200)
             if away:
@@ -126,30 +134,17 @@ def _server(world: Outside) -> _Server:
             self.end_headers()
             self.wfile.write(shown)
 
+        def serve_git(self, folder: Path, headers: dict[str, str], body: bytes) -> None:
+            if world.repositories_for in (None, headers.get("authorization")):
+                self.run_git(folder, headers, body)
+                return
+            self.send_response(401)
+            self.send_header("www-authenticate", 'Basic realm="git"')
+            self.send_header("content-length", "0")
+            self.end_headers()
+
         def run_git(self, folder: Path, headers: dict[str, str], body: bytes) -> None:
-            """Smart HTTP, by git's own CGI program."""
-            path, _, query = self.path.partition("?")
-            variables = {
-                "GIT_PROJECT_ROOT": str(folder),
-                "GIT_HTTP_EXPORT_ALL": "1",
-                "REMOTE_USER": "agent",
-                "REQUEST_METHOD": self.command,
-                "PATH_INFO": path,
-                "QUERY_STRING": query,
-                "CONTENT_TYPE": headers.get("content-type", ""),
-                "CONTENT_LENGTH": str(len(body)),
-                "HTTP_CONTENT_ENCODING": headers.get("content-encoding", ""),
-                "GIT_PROTOCOL": headers.get("git-protocol", ""),
-            }
-            done = subprocess.run(
-                ["git", "http-backend"],
-                input=body,
-                env={**os.environ, **variables},
-                stdout=subprocess.PIPE,
-                check=True,
-            )
-            head, _, content = done.stdout.partition(b"\r\n\r\n")
-            given = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+            given, content = _git(folder, self.command, self.path, headers, body)
             self.send_response(int(given.pop("Status", "200").split()[0]))
             for name, value in given.items():
                 self.send_header(name, value)
@@ -163,6 +158,34 @@ def _server(world: Outside) -> _Server:
             """Tests look at what was seen."""
 
     return _Server(("127.0.0.1", 0), Handler)
+
+
+def _git(
+    folder: Path, method: str, path: str, headers: dict[str, str], body: bytes
+) -> tuple[dict[str, str], bytes]:
+    """What smart HTTP answers, by git's own CGI program: headers and a body."""
+    path, _, query = path.partition("?")
+    variables = {
+        "GIT_PROJECT_ROOT": str(folder),
+        "GIT_HTTP_EXPORT_ALL": "1",
+        "REMOTE_USER": "agent",
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "CONTENT_TYPE": headers.get("content-type", ""),
+        "CONTENT_LENGTH": str(len(body)),
+        "HTTP_CONTENT_ENCODING": headers.get("content-encoding", ""),
+        "GIT_PROTOCOL": headers.get("git-protocol", ""),
+    }
+    done = subprocess.run(
+        ["git", "http-backend"],
+        input=body,
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    head, _, content = done.stdout.partition(b"\r\n\r\n")
+    return dict(line.split(": ", 1) for line in head.decode().split("\r\n")), content
 
 
 def _kind(body: bytes) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runtime.client import Interaction
 from runtime.sandboxes.image import ensure_image
 from tests.support.outside import Outside, outside
 from tests.support.sandlot import RunningController, fence, results, running_controller
@@ -45,12 +47,6 @@ def allowing(*entries: Any, **more: Any) -> dict[str, Any]:
 def curl(*urls: str) -> str:
     """Each URL in turn, with a line for what went wrong."""
     return fence("bash", *(f"curl -sS -m 30 '{url}' 2>&1 || true" for url in urls))
-
-
-def shown(interaction: Interaction) -> dict[str, Any]:
-    """The environment of an interaction, as its controller shows it."""
-    assert interaction.status == "completed", interaction
-    return {"environment_id": interaction.environment_id}
 
 
 def test_allowed_hosts_are_reached_and_no_others(
@@ -169,3 +165,25 @@ def test_what_is_shown_and_stored_holds_no_header(
     stored = b"".join(path.read_bytes() for path in controller.folder.path.glob("sandlot.db*"))
     assert TOKEN.encode() not in stored
     assert json.dumps(TOKEN).encode() not in stored
+
+
+def test_a_proxy_that_is_killed_is_replaced_with_all_rules(
+    controller: RunningController, world: Outside
+) -> None:
+    rules = allowing({"domain": "kept.test", "transform": {"X-Token": "again"}})
+    first = controller.run(curl("https://kept.test/"), rules)
+    (proxy,) = [
+        pid
+        for listed in Path(f"/proc/{controller.process.pid}/task").glob("*/children")
+        for pid in listed.read_text().split()
+        if b"runtime.egress" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    os.kill(int(proxy), signal.SIGKILL)
+    again = controller.run(
+        curl("https://kept.test/", "http://other.test/"), first.environment_id or ""
+    )
+    reached, refused = results(again)
+    assert "kept.test" in reached
+    assert "other.test is not in" in refused
+    assert world.last("kept.test").headers["x-token"] == "again"
+    assert len([one for one in world.seen if one.host == "kept.test"]) == 2

@@ -12,6 +12,7 @@ import anyio
 import pytest
 from httpx2 import AsyncClient
 
+from runtime.schema.agents import AgentSpec
 from runtime.schema.settings import OutboundSettings, Settings
 from tests.support.local_controller import LocalController, local_controller
 from tests.support.mcp_world import Seen, weather
@@ -401,3 +402,19 @@ async def test_grants_for_sandboxes(world: World) -> None:
     assert await uses.grants("other", ["github"]) == {}
     text = repr(found)
     assert not [s for s in ("ghp-first", "search-value", "access-token") if s in text]
+
+
+async def test_an_agents_server_may_need_a_credential_that_is_made_later(tmp_path: Path) -> None:
+    async with weather() as (mcp, seen):
+        server = {"type": "mcp_server", "name": "weather", "url": mcp, "credential": "github"}
+        agent = AgentSpec(id="forecaster", model="script/inline", other_tools=[server])
+        settings = Settings(outbound=OutboundSettings(allow=["127.0.0.1"]))
+        body = {"agent": "forecaster", "input": "```tool weather__radar\n{}\n```"}
+        async with local_controller(tmp_path, [agent], settings) as api, api.http() as http:
+            refused = (await http.post("/v1/interactions", json=body)).json()
+            await http.post("/v1/credentials", json=BEARER)
+            made = (await http.post("/v1/interactions", json=body)).json()
+            shown = await http.get("/v1/agents/forecaster")
+    assert "There is no credential 'github'" in refused["error"]["message"]
+    assert made["status"] == "completed" and "ghp-first-token" in str(seen.headers)
+    assert "ghp-first-token" not in shown.text

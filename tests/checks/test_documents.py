@@ -40,13 +40,15 @@ def test_the_changelog_knows_this_version() -> None:
     assert newest is not None and newest[1] == runtime.__version__
 
 
-def test_the_agent_of_the_readme_is_valid(tmp_path: Path) -> None:
-    (agent,) = [block for block in fences(readme(), "yaml") if block.startswith("id:")]
-    assert len(agent.splitlines()) <= 12, "ten lines of YAML"
+def test_the_agents_of_the_readme_are_valid(tmp_path: Path) -> None:
+    agents = [block for block in fences(readme(), "yaml") if block.startswith("id:")]
+    assert len(agents) == 2
     (tmp_path / "data.csv").write_text("a,b\n1,2\n", encoding="utf-8")
-    path = tmp_path / "poet.yaml"
-    path.write_text(agent, encoding="utf-8")
-    assert [str(mistake) for mistake in validate_path(path)] == []
+    for number, agent in enumerate(agents):
+        assert len(agent.splitlines()) <= 12, "ten lines of YAML"
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(agent, encoding="utf-8")
+        assert [str(mistake) for mistake in validate_path(path)] == []
 
 
 def test_commands_of_the_readme_exist() -> None:

@@ -22,6 +22,7 @@ ALLOWED = {
     "runtime/tools/dial.py": "HTTP through the door",
     "runtime/tools/mcp_server.py": "an HTTP client on the transport of dial.py",
     "runtime/egress/lookups.py": "the door's lookups, in threads",
+    "runtime/egress/__main__.py": "looks its own address up, so that what that needs is loaded",
     "runtime/egress/uplink.py": "TLS and tunnels on what the door connected",
     "runtime/models/google.py": "a provider that the operator configured",
     "runtime/sandboxes/docker_connection.py": "Docker's socket",

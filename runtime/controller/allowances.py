@@ -72,7 +72,8 @@ def within(settings: SandboxSettings, limits: SandboxLimits) -> SandboxSettings:
 def _refuse(found: Iterable[Excess], where: str, bound: str) -> None:
     for excess in found:
         name = excess.field
-        raise InvalidRequest(f"{where}.{name}: {excess} ({bound.format(name)}).")
+        key = name.removesuffix("_bytes").removesuffix("_seconds")  # as files spell it
+        raise InvalidRequest(f"{where}.{name}: {excess} ({bound.format(key)}).")
 
 
 def _set_only(limits: AgentLimits) -> BaseModel:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -14,6 +13,7 @@ from runtime.errors import InvalidRequest, SourceFailed
 from runtime.guest.children import all_processes
 from runtime.guest.cloning import Cloner
 from tests.support.outside import Outside, outside
+from tests.support.repositories import add_repository
 
 pytestmark = pytest.mark.anyio
 
@@ -21,25 +21,12 @@ MIB = 1024**2
 TOKEN = "Basic canary-4be1"
 
 
-def commit(folder: Path, name: str, **files: bytes) -> None:
-    """A bare repository `name` below `folder`, with one commit."""
-    work = folder / f"{name}-work"
-    work.mkdir(parents=True)
-    for path, content in files.items():
-        (work / path).write_bytes(content)
-    who = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@a.test"}
-    who |= {"GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@a.test"}
-    for command in (["init", "-qb", "main"], ["add", "."], ["commit", "-qm", "First."]):
-        subprocess.run(["git", *command], cwd=work, check=True, env={**os.environ, **who})
-    subprocess.run(["git", "clone", "-q", "--bare", str(work), str(folder / name)], check=True)
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Generator[Outside]:
     with outside() as world:
         world.repositories = tmp_path_factory.mktemp("repositories")
-        commit(world.repositories, "small.git", readme=b"small\n")
-        commit(world.repositories, "large.git", noise=os.urandom(4 * MIB))
+        add_repository(world.repositories, "small.git", readme=b"small\n")
+        add_repository(world.repositories, "large.git", noise=os.urandom(4 * MIB))
         yield world
 
 

@@ -84,50 +84,25 @@ async def open_controller(
     """
     agents = load_agents([AGENTS, *(Path(folder) for folder in settings.agents)], settings)
     models = Models(settings.models, _script_folders(settings))
-    dialer = outbound_dialer(settings)
-    provider = DockerProvider(
-        _install_id(state_dir), state_dir / "workspaces", SECCOMP.read_text(encoding="utf-8")
-    )
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(provider.aclose)
-        store = await stack.enter_async_context(_open_store(state_dir, settings))
-        journal = EventLog(store)
-        credentials = CredentialService(store, TokenEndpoints(dialer))
-        tools = ControllerTools(settings, credentials.uses)
-        await stack.enter_async_context(credentials.open())
-        networks = await open_networks(stack, settings.egress, store, credentials.uses)
-        credentials.on_change.append(networks.credential_changed)
-        stored = StoredBytes(store, provider)
-        quotas = Quotas(settings.quotas, settings.sandbox.max_running, stored.of)
-        sandboxes = Sandboxes(
-            provider,
-            settings.sandbox,
-            state_dir / "s",
-            _image_of(settings.sandbox),
-            networks,
-            quotas.sandboxes,
-        )
-        await stack.enter_async_context(sandboxes.open())
-        await stack.enter_async_context(tools.open())
+    async with _open_ground(settings, state_dir) as ground, AsyncExitStack() as stack:
+        store, tools, quotas = ground.store, ground.tools, ground.quotas
         contents = open_contents(store, state_dir, tools, settings.files, quotas)
         await contents.sweep(store)
-        environments = _environments(store, sandboxes, settings, networks.default, quotas)
+        environments, attachments = ground.environments, contents.attachments
+        journal = EventLog(store)
         runner = Runner(
-            journal, sandboxes, models, tools, contents.delivery, quotas, environments.retire
-        )
-        await stack.enter_async_context(runner.open())
-        resolver = Resolver(
-            store,
-            agents,
+            journal,
+            ground.sandboxes,
             models,
             tools,
-            contents.attachments,
-            Allowances(settings),
-            credentials.uses,
+            contents.delivery,
+            quotas,
+            environments.retire,
         )
-        interactions = InteractionService(
-            store, journal, runner, resolver, contents.attachments, quotas
-        )
+        await stack.enter_async_context(runner.open())
+        allowances, known = Allowances(settings), ground.credentials.uses
+        resolver = Resolver(store, agents, models, tools, attachments, allowances, known)
+        interactions = InteractionService(store, journal, runner, resolver, attachments, quotas)
         await interactions.recover()
         presence = Presence(quotas)
         keys = KeyService(store, key, [presence.end, contents.uploads.give_up])
@@ -144,18 +119,56 @@ async def open_controller(
             keys=keys,
             settings=settings.server,
             version=__version__,
-            probes=_probes(store, provider),
+            probes=_probes(store, ground.provider),
             quotas=quotas,
             presence=presence,
             administration=keys,
         )
-        app = create_app(
-            services,
-            EnvironmentServices(environments, uploads),
-            uploaded=FileServices(contents.files, contents.uploads),
-            stored=credentials,
-        )
+        served = EnvironmentServices(environments, uploads)
+        files = FileServices(contents.files, contents.uploads)
+        app = create_app(services, served, uploaded=files, stored=ground.credentials)
         yield Controller(app, _names(agents), _model_names(models), services.draining, runner)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What interactions stand on."""
+
+    store: Store
+    provider: SandboxProvider
+    credentials: CredentialService
+    tools: ControllerTools
+    quotas: Quotas
+    sandboxes: Sandboxes
+    environments: EnvironmentService
+
+
+@asynccontextmanager
+async def _open_ground(settings: Settings, state_dir: Path) -> AsyncGenerator[_Ground]:
+    seccomp = SECCOMP.read_text(encoding="utf-8")
+    provider = DockerProvider(_install_id(state_dir), state_dir / "workspaces", seccomp)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(provider.aclose)
+        store = await stack.enter_async_context(_open_store(state_dir, settings))
+        credentials = CredentialService(store, TokenEndpoints(outbound_dialer(settings)))
+        tools = ControllerTools(settings, credentials.uses)
+        await stack.enter_async_context(credentials.open())
+        networks = await open_networks(stack, settings.egress, store, credentials.uses)
+        credentials.on_change.append(networks.credential_changed)
+        stored = StoredBytes(store, provider)
+        quotas = Quotas(settings.quotas, settings.sandbox.max_running, stored.of)
+        sandboxes = Sandboxes(
+            provider,
+            settings.sandbox,
+            state_dir / "s",
+            _image_of(settings.sandbox),
+            networks,
+            quotas.sandboxes,
+        )
+        await stack.enter_async_context(sandboxes.open())
+        await stack.enter_async_context(tools.open())
+        environments = _environments(store, sandboxes, settings, networks.default, quotas)
+        yield _Ground(store, provider, credentials, tools, quotas, sandboxes, environments)
 
 
 @asynccontextmanager

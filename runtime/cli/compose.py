@@ -90,15 +90,8 @@ async def open_controller(
         await contents.sweep(store)
         environments, attachments = ground.environments, contents.attachments
         journal = EventLog(store)
-        runner = Runner(
-            journal,
-            ground.sandboxes,
-            models,
-            tools,
-            contents.delivery,
-            quotas,
-            environments.retire,
-        )
+        delivery, retire = contents.delivery, environments.retire
+        runner = Runner(journal, ground.sandboxes, models, tools, delivery, quotas, retire)
         await stack.enter_async_context(runner.open())
         allowances, known = Allowances(settings), ground.credentials.uses
         resolver = Resolver(store, agents, models, tools, attachments, allowances, known)

@@ -13,6 +13,8 @@ import httpx2
 import pytest
 from anyio.from_thread import start_blocking_portal
 
+from runtime.schema.sealing_keys import new_key
+from runtime.store.vault import KEY_FILE
 from tests.support.mcp_world import Seen, weather
 from tests.support.sandlot import RunningController, fence, running_controller
 from tests.support.token_server import TokenServer, token_server
@@ -93,13 +95,13 @@ class World:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[World]:
+def serving(folder: Path, **environ: str) -> Iterator[World]:
     with start_blocking_portal() as portal:
         servers = portal.wrap_async_context_manager
         with servers(weather()) as (mcp, seen), servers(token_server()) as tokens:
             tokens.client = (canary("client"), canary("clientsecret"))
             tokens.refresh_tokens, tokens.rotates = {canary("refresh")}, True
-            with running_controller(folder, CONFIG, QUIET) as controller:
+            with running_controller(folder, CONFIG, {**QUIET, **environ}) as controller:
                 world = World(controller, mcp, seen, tokens)
                 yield world
                 world.http.close()
@@ -183,3 +185,22 @@ def test_it_is_all_there_after_a_restart(tmp_path: Path) -> None:
         assert again.run(credential="github")["status"] == "completed"
         assert canary("token") in str(again.seen.headers)
         assert again.found(canary("token")) == []
+
+
+def test_the_key_can_be_changed(tmp_path: Path) -> None:
+    with serving(tmp_path) as first:
+        for body in first.credentials:
+            first.call("POST", "/credentials", body)
+    new = new_key()
+    with serving(tmp_path, SANDLOT_CREDENTIALS_KEY=new) as second:
+        log = (tmp_path / "test.log").read_text("utf-8")
+        assert "secrets sealed with the first key" in log and '"count": 3' in log
+        assert new not in log
+        assert second.run(credential="github")["status"] == "completed"
+    (tmp_path / KEY_FILE).unlink()
+    with serving(tmp_path, SANDLOT_CREDENTIALS_KEY=new) as third:
+        assert third.run(credential="github")["status"] == "completed"
+    with serving(tmp_path) as without:
+        assert "secrets cannot be opened" in (tmp_path / "test.log").read_text("utf-8")
+        failed = without.run(credential="github")["error"]["message"]
+        assert "Put it back" in failed and "SANDLOT_CREDENTIALS_KEY" in failed

@@ -14,6 +14,7 @@ from tests.contract.acceptance.workers import Worker, worker
 from tests.contract.acceptance.world import Place
 from tests.support.mcp_world import weather
 from tests.support.outside import outside
+from tests.support.repositories import add_repository
 from tests.support.sandlot import running_controller
 from tests.support.web_world import web
 
@@ -42,6 +43,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Generator[Place]:
         mcp, seen = stack.enter_context(portal.wrap_async_context_manager(weather()))
         beyond = stack.enter_context(outside())
         door, back = stack.enter_context(portal.wrap_async_context_manager(front(seen, beyond)))
+        beyond.repositories = tmp_path_factory.mktemp("repositories")
+        add_repository(beyond.repositories, "tool.git", readme=b"from a repository\n")
         folder = tmp_path_factory.mktemp("acceptance")
         ca = folder / "ca.pem"
         ca.write_text(beyond.certificates.pem, encoding="ascii")

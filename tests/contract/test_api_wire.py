@@ -139,7 +139,8 @@ async def test_a_silent_stream_is_kept_alive(api: Running) -> None:
         return {"type": "http.disconnect"}
 
     blocks = stream.stored_blocks(api.parts.log.follow_stored(begun["id"]))
-    answer = stream.EventStream(blocks, anyio.Event(), stay=Presence().enter(OPERATOR), keep_alive_seconds=0.01)
+    stay = Presence().enter(OPERATOR)
+    answer = stream.EventStream(blocks, anyio.Event(), stay=stay, keep_alive_seconds=0.01)
     with anyio.fail_after(5):
         await answer({"type": "http"}, receive, send)
     assert b": keep-alive\n\n" in sent

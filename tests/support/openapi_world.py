@@ -143,6 +143,16 @@ class World:
                 return next(self.paths)
             case "file_id":
                 return self.upload() if deletes else self.file
+            case "agent_id":
+                return "antigravity"
+            case "model":
+                return MODEL
+            case _:
+                return self._kept(name, value)
+
+    def _kept(self, name: str, value: Any) -> Any:
+        """The same of what only operators see."""
+        match name:
             case "credential_id":
                 answer = self.http.post("/v1/credentials", json=CREDENTIALS[0])
                 return answer.json()["id"]
@@ -150,10 +160,6 @@ class World:
                 return self.make_key("default")["id"]
             case "project_id":
                 return self.make_key(f"p-{uuid.uuid4().hex[:12]}")["project"]
-            case "agent_id":
-                return "antigravity"
-            case "model":
-                return MODEL
             case _:
                 return value
 

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from runtime.errors import InvalidRequest, SourceFailed, StorageFull
+from runtime.errors import InvalidRequest, SourceFailed
 from runtime.guest.children import Child, describe_end
 
 MEASURE_SECONDS = 0.5
@@ -54,7 +54,7 @@ class Cloner:
     async def clone(self, arguments: dict[str, Any]) -> dict[str, int]:
         """`{url, target, seconds, max_bytes}`: clone into a new folder; gives `{size_bytes}`.
 
-        Cancelling kills git with its kin. Raises `SourceFailed` with what git said, `StorageFull`,
+        Cancelling kills git with its kin. Raises `SourceFailed` with what git said, and
         `InvalidRequest` for a target outside of the workspace.
         """
         url, target = str(arguments["url"]), Path(str(arguments["target"]))
@@ -79,8 +79,6 @@ class Cloner:
         if size.is_exceeded:
             raise SourceFailed(f"it has more than {most / 1024**2:g} MiB, its history included.")
         if status != 0:
-            if _is_full(self._workspace):
-                raise StorageFull("there is no room for it: the workspace is full.")
             raise SourceFailed(_said(tail) or f"git {describe_end(status)}.")
         return size.found
 
@@ -173,11 +171,6 @@ def _take(descriptor: int, tail: bytearray) -> bool:
     tail += piece
     del tail[:-_TAIL_BYTES]
     return bool(piece)
-
-
-def _is_full(folder: Path) -> bool:
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize < 1024**2 or (found.f_files > 0 and found.f_favail == 0)
 
 
 def _said(text: str) -> str:

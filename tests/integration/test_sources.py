@@ -14,11 +14,12 @@ from runtime.errors import InvalidRequest, NotFound
 from runtime.sandboxes.image import ensure_image
 from tests.support.outside import Outside, outside
 from tests.support.repositories import add_repository
-from tests.support.sandlot import RunningController, fence, results, running_controller
+from tests.support.sandlot import INLINE, RunningController, fence, results, running_controller
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 
 CONFIG = """
+agents: [{agents}]
 sandbox:
   image: {image}
   memory: 1GiB
@@ -27,6 +28,12 @@ sandbox:
   source_size: 4MiB
   source_timeout: 15s
 egress: {{upstream_proxy: "{upstream}", ca_files: [{ca}]}}
+"""
+CLERK = """
+id: clerk
+description: Has data.
+tools: [code_execution]
+data_sources: [{path: data.csv}]
 """
 TOKEN = "Basic eC1vYXV0aC1iYXNpYzpjYW5hcnktNGJlMQ=="
 MIB = 1024**2
@@ -49,7 +56,13 @@ def controller(
     folder = tmp_path_factory.mktemp("sources")
     (folder / "ca.pem").write_text(world.certificates.pem, encoding="ascii")
     image = ensure_image(lambda _: None)
-    config = CONFIG.format(image=image, upstream=world.upstream, ca=folder / "ca.pem")
+    (folder / "agents").mkdir()
+    (folder / "agents" / "clerk.yaml").write_text(CLERK, encoding="utf-8")
+    (folder / "agents" / "data.csv").write_text("a,b", encoding="utf-8")
+    agents = folder / "agents"
+    config = CONFIG.format(
+        image=image, agents=agents, upstream=world.upstream, ca=folder / "ca.pem"
+    )
     with running_controller(folder / "state", config) as controller:
         yield controller
 
@@ -166,6 +179,16 @@ def test_a_cancel_as_soon_as_it_is_accepted(controller: RunningController) -> No
         ended = controller.client.interactions.cancel(started.id)
         if ended.status == "cancelled":
             is_gone(controller, started)
+
+
+def test_a_data_source_that_has_gone(controller: RunningController) -> None:
+    (controller.folder.path.parent / "agents" / "data.csv").unlink()
+    run = controller.client.interactions.create(
+        agent="clerk", agent_config=INLINE, input="Begin.", environment="remote"
+    )
+    assert run.status == "failed"
+    assert "data.csv does not exist any more" in run.errors[0].message
+    is_gone(controller, run)
 
 
 @pytest.mark.parametrize(

@@ -161,15 +161,32 @@ def test_a_cancel_in_the_middle_of_a_clone(controller: RunningController, world:
     source = {"type": "repository", "source": "https://held.test/r"}
     started = controller.start("Begin.", having(source, domain="held.test"))
     follower = controller.start("Follow.", started.environment_id)
-    deadline = time.monotonic() + 30
-    while not any(one.host == "held.test" for one in world.seen):
-        assert time.monotonic() < deadline, "nobody asked"
-        time.sleep(0.02)
+    wait_for_request(world, "held.test")
     assert controller.client.interactions.cancel(started.id).status == "cancelled"
     is_gone(controller, started)
     assert list(controller.client.interactions.stream(follower.id))
     ended = controller.client.interactions.get(follower.id)
     assert (ended.status, [one.code for one in ended.errors]) == ("failed", ["not_found"])
+
+
+def wait_for_request(world: Outside, host: str) -> None:
+    deadline = time.monotonic() + 30
+    while not any(one.host == host for one in world.seen):
+        assert time.monotonic() < deadline, f"{host} was never asked"
+        time.sleep(0.02)
+
+
+def test_deleting_in_the_middle_of_a_clone(controller: RunningController, world: Outside) -> None:
+    world.silent.add("deleted.test")
+    source = {"type": "repository", "source": "https://deleted.test/r"}
+    started = controller.start("Begin.", having(source, domain="deleted.test"))
+    assert started.environment_id is not None
+    wait_for_request(world, "deleted.test")
+    controller.client.environments.delete(started.environment_id)
+    assert list(controller.client.interactions.stream(started.id))
+    ended = controller.client.interactions.get(started.id)
+    assert (ended.status, [one.code for one in ended.errors]) == ("failed", ["sandbox_lost"])
+    is_gone(controller, started)
 
 
 def test_a_cancel_as_soon_as_it_is_accepted(controller: RunningController) -> None:

@@ -31,10 +31,14 @@ async def test_expiry_spares_an_environment_that_was_used_meanwhile(store: Store
     start = now()
     await store.environments.create(environment("a" * 32, last_used=start))
     await store.environments.touch("a" * 32, start + timedelta(seconds=5))
-    assert not await store.environments.retire("default", "a" * 32, "expired", now(), unused_since=start)
+    assert not await store.environments.retire(
+        "default", "a" * 32, "expired", now(), unused_since=start
+    )
     assert await store.environments.unused_in_any_project(start) == []
     late = start + timedelta(seconds=5)
-    assert [found.id for found in await store.environments.unused_in_any_project(late)] == ["a" * 32]
+    assert [found.id for found in await store.environments.unused_in_any_project(late)] == [
+        "a" * 32
+    ]
     assert await store.environments.retire("default", "a" * 32, "expired", now(), unused_since=late)
 
 

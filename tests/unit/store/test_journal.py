@@ -227,8 +227,12 @@ async def test_pages_run_newest_first_and_filter(store: Store) -> None:
     assert [found.id for found in newest] == ["int_4", "int_3"]
     older = await store.interactions.page("default", limit=9, before="int_3")
     assert [found.id for found in older] == ["int_2", "int_1", "int_0"]
-    assert [f.id for f in await store.interactions.page("default", limit=9, settled=True)] == ["int_3"]
-    assert [f.id for f in await store.interactions.page("default", limit=9, statuses=["failed"])] == ["int_3"]
+    assert [f.id for f in await store.interactions.page("default", limit=9, settled=True)] == [
+        "int_3"
+    ]
+    assert [
+        f.id for f in await store.interactions.page("default", limit=9, statuses=["failed"])
+    ] == ["int_3"]
     assert len(await store.interactions.unsettled_in_any_project()) == 4
 
 

@@ -76,7 +76,8 @@ def test_every_key_is_described_and_no_other(
 ) -> None:
     documented = {key for key, _ in rows(page)}
     known = {key for key, _, _ in keys}
-    containers = {re.split(r"\[\]|\.", key)[0] for key in known}
+    steps = [re.split(r"\[\]|\.", key) for key in known]
+    containers = {".".join(step[:end]) for step in steps for end in range(1, len(step))}
     front_matter = {"name", "description"}
     others = {"type", "code_execution", "filesystem", "browser", "antigravity", "tour"}
     assert sorted(known - documented) == []

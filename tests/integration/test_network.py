@@ -167,6 +167,21 @@ def test_what_is_shown_and_stored_holds_no_header(
     assert json.dumps(TOKEN).encode() not in stored
 
 
+def test_what_may_be_received_is_bounded_and_told(
+    controller: RunningController, world: Outside
+) -> None:
+    world.pages["/large"] = bytes(3_000_000)
+    rules = allowing({"domain": "large.test"}, limits={"received_bytes": 1_000_000})
+    fetch = "curl -sS -m 30 http://large.test/large 2>&1 | wc -c"
+    run = controller.run(fence("bash", fetch, "curl -sS -m 30 http://large.test/"), rules)
+    first, second = results(run)
+    assert int(first) < 1_100_000
+    assert "bytes" in second
+    assert run.environment_id is not None
+    events = controller.client.environments.network_events(run.environment_id)
+    assert {event.verdict for event in events} == {"closed", "refused"}
+
+
 def test_a_proxy_that_is_killed_is_replaced_with_all_rules(
     controller: RunningController, world: Outside
 ) -> None:

@@ -137,7 +137,7 @@ def _figures(found: dict[str, Noticed]) -> list[Figure]:
         _calls("neighbour_create", "creating an interaction", creates, quiet.creates, CREATE),
         Figure(
             name="neighbour_cell",
-            what=f"a cell of a third of a second in one sandbox while another does its worst: {slowest}",
+            what=f"a cell of a third of a second while another sandbox does its worst: {slowest}",
             unit="s",
             measured=Samples(tuple(cells[slowest])),
             target=CELL,

@@ -106,7 +106,7 @@ async def test_bodies_that_are_no_good_json(api: Running, body: bytes, words: st
         ({"environment": {"network": {"allowlist": [{"domain": "not a host"}]}}}, "network"),
         (
             {"environment": {"sources": [{"type": "gcs", "source": "gs://b", "target": "/w"}]}},
-            "environment.sources[0].type: sources of type 'gcs' are not supported yet",
+            "environment.sources[0].type: sources of type 'gcs' are not supported; use 'inline' or",
         ),
         (
             {"environment": {"sources": [{"type": "inline", "target": "/", "content": "x"}]}},

@@ -71,7 +71,7 @@ class OAuth2(Request):
     client_secret: Secret
     refresh_token: Secret
     token_url: Url
-    """Where access tokens are fetched; an https:// URL."""
+    """Where access tokens are fetched; a URL with TLS."""
     scopes: Scopes | None = None
 
 

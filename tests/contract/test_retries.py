@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from runtime.schema.callers import DEFAULT_PROJECT
 from runtime.schema.model import FunctionDeclaration
 from tests.support.server import KEY, Running, running
 from tests.support.services import Offers
@@ -135,11 +136,11 @@ class SlowOffers(Offers):
         self.go = anyio.Event()
 
     async def offer(
-        self, interaction_id: str, tool: dict[str, Any]
+        self, interaction_id: str, tool: dict[str, Any], project_id: str = DEFAULT_PROJECT
     ) -> list[FunctionDeclaration] | None:
         self.asked += 1
         await self.go.wait()
-        return await super().offer(interaction_id, tool)
+        return await super().offer(interaction_id, tool, project_id)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -79,7 +79,7 @@ def test_an_agent_works_with_a_local_model(
     offered = {tool["function"]["name"] for tool in asked[0]["tools"]}
     assert {"code_execution", "view_file", "browser_navigate"} <= offered
     system = asked[0]["messages"][0]
-    assert system["role"] == "system" and "no network access" in str(system["content"])
+    assert system["role"] == "system" and "by HTTP and HTTPS only" in str(system["content"])
     assert asked[0]["messages"] == asked[1]["messages"][: len(asked[0]["messages"])], (
         "the second prompt begins with the first, so that a provider's cache hits"
     )

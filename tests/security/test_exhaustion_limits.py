@@ -93,7 +93,7 @@ print("begun", flush=True)
 def test_x03_a_sandbox_that_dies_of_memory_says_so_and_keeps_its_files(
     unharmed: RunningController,
 ) -> None:
-    hoard = KIN.format(mib=12, count=120, then="time.sleep(600)")
+    hoard = KIN.format(mib=4, count=150, then="time.sleep(600)")
     run = unharmed.run(fence("bash", "echo kept > /workspace/kept") + "\n" + fence("python", hoard))
     assert run.status == "failed" and run.errors[0].code == "out_of_memory"
     assert "512 MiB" in run.errors[0].message

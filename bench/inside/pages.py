@@ -61,7 +61,7 @@ async def _compare(count: int, url: str, folder: Path) -> dict[str, list[float]]
         context = await playwright.chromium.launch_persistent_context(
             folder / "raw",
             executable_path=EXECUTABLE,
-            args=arguments(proxied=False),
+            args=arguments(proxy=None),
             ignore_default_args=unwanted_arguments(),
         )
         raw = _raw(context.pages[0])

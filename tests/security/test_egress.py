@@ -144,8 +144,7 @@ def test_n03_no_internal_address_is_reached(
     found = json.loads(results(run)[0])
     assert statuses(found) <= {"400", "403"}, found
     assert target.seen == []
-    assert run.environment_id is not None
-    events = closed.client.environments.network_events(run.environment_id)
+    events = closed.decisions(run, "169.254.169.254")
     assert {event.verdict for event in events} == {"refused"}
     assert "169.254.169.254" in {event.host for event in events}
     with controller(tmp_path / "open", image, {"allow_internal": ["127.0.0.1"]}) as control:

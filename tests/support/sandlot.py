@@ -13,7 +13,7 @@ from typing import Any
 
 import docker
 
-from runtime.client import Client, Interaction
+from runtime.client import Client, Interaction, NetworkEvent
 from runtime.client.discovery import StateFolder, find_key
 from runtime.client.discovery import running_controller as running_controller_on
 from runtime.schema.steps import as_result
@@ -33,7 +33,9 @@ class RunningController:
         found = running_controller_on(folder)
         assert found is not None
         self.url = found.url
-        self.api_key = find_key(folder, {})
+        key = find_key(folder, {})
+        assert key is not None
+        self.api_key = key
 
     def run(self, prompt: str, environment: Any = "remote", **more: Any) -> Interaction:
         """Run a prompt that is its own script, and wait for it."""
@@ -51,6 +53,16 @@ class RunningController:
             if text in str(event):
                 return
         raise AssertionError(f"{text!r} never came")
+
+    def decisions(self, run: Interaction, *hosts: str) -> list[NetworkEvent]:
+        """What became of a run's requests, once those to `hosts` are over and told."""
+        assert run.environment_id is not None
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            found = self.client.environments.network_events(run.environment_id)
+            if {*hosts} <= {event.host for event in found} or time.monotonic() > deadline:
+                return found
+            time.sleep(0.05)
 
     def containers(self) -> list[Any]:
         """The containers of this controller."""

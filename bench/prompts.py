@@ -37,7 +37,7 @@ def measure(world: World) -> list[Figure]:
                 agent=AGENT,
                 input="Once more.",
                 previous_interaction_id=first.id,
-                environment=first.environment_id,
+                environment=first.environment_id or "remote",
             )
     if (first.status, second.status) != ("completed", "completed"):
         raise NotMeasured(f"the runs ended as {first.status} and {second.status}")

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from runtime import clock
 from runtime.controller.credential_safe import CredentialSafe, Kept
-from runtime.errors import CredentialFault, InvalidRequest, SandlotError
+from runtime.errors import CredentialFault, Internal, InvalidRequest, SandlotError
 from runtime.schema.credentials import OAuth2
 from runtime.store import CredentialRecord
 from runtime.tools.oauth import AccessToken, RefreshGrant, RefreshRefused
@@ -119,6 +119,9 @@ class AccessTokens:
         except SandlotError as error:
             # The database; nobody need wait longer for it.
             self._note_fault(record, error)
+        except Exception:
+            log.exception("a token could not be fetched", project=key[0], credential=key[1])
+            self._note_fault(record, Internal())
         finally:
             del self._flights[key]
             flight.set()

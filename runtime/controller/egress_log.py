@@ -7,20 +7,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-import structlog
 
 from runtime import clock
+from runtime.boundaries import contained
 from runtime.controller.networks import environment_of
 from runtime.egress.protocol import EgressEvent
 from runtime.egress.proxy import EgressProxy
-from runtime.errors import SandlotError
 from runtime.store.egress_events import EgressEvents, EgressRecord
 
 BATCH = 200
 PAUSE_SECONDS = 0.1
 """How long decisions wait for more of them, so that many are stored in one go."""
-
-log = structlog.get_logger(__name__)
 
 
 class EgressLog:
@@ -67,10 +64,8 @@ class EgressLog:
             await self._store(batch)
 
     async def _store(self, batch: Sequence[EgressRecord]) -> None:
-        try:
+        with contained("decisions of the egress proxy lost", count=len(batch)):
             await self._records.add(batch)
-        except SandlotError as error:
-            log.error("decisions of the egress proxy lost", count=len(batch), error=error.message)
 
 
 def _record(event: EgressEvent) -> EgressRecord:

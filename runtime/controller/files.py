@@ -12,11 +12,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
-import structlog
 
 from runtime import clock
+from runtime.boundaries import contained
 from runtime.controller.blobs import Blobs
-from runtime.errors import InvalidRequest, NotFound, SandlotError
+from runtime.errors import InvalidRequest, NotFound
 from runtime.schema.settings import FilesSettings
 from runtime.specs.units import format_duration
 from runtime.store import FileRecord, Files
@@ -26,7 +26,6 @@ PREFIX = "files/"
 _ADDRESS = re.compile(r"/(?:v1|v1beta|v1alpha|v1beta1)/files/([a-z0-9-]{1,64})")
 
 Json = dict[str, Any]
-log = structlog.get_logger(__name__)
 
 
 class FileService:
@@ -93,12 +92,11 @@ class FileService:
 
         Starts with bytes that no row knows, which a controller left that was killed.
         """
-        await self._blobs.sweep(await self._records.blobs_of_all_projects())
+        with contained("unknown files not deleted"):
+            await self._blobs.sweep(await self._records.blobs_of_all_projects())
         while True:
-            try:
+            with contained("expired files not deleted"):
                 await self._expire(is_busy)
-            except (SandlotError, OSError) as error:
-                log.warning("expired files not deleted", error=str(error))
             await anyio.sleep(SWEEP_SECONDS)
 
     async def _expire(self, is_busy: Callable[[str], bool]) -> None:

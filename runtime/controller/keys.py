@@ -17,7 +17,8 @@ import anyio
 import structlog
 
 from runtime import clock
-from runtime.errors import InvalidRequest, NotFound, PermissionDenied, SandlotError
+from runtime.boundaries import contained
+from runtime.errors import InvalidRequest, NotFound, PermissionDenied
 from runtime.ids import is_id, new_id, new_secret
 from runtime.schema.callers import DEFAULT_PROJECT, OPERATOR, SCOPES, Caller, Scope
 from runtime.store import KeyRecord, NotEmpty, ProjectRecord, Store
@@ -171,16 +172,14 @@ class KeyService:
         """Store, now and then, which keys were used lately; for ever."""
         while True:
             await anyio.sleep(NOTED_SECONDS)
-            await self._note_uses()
+            with contained("the use of keys was not stored"):
+                await self._note_uses()
 
     async def _note_uses(self) -> None:
         used, self._used = self._used - {OPERATOR.key_id}, set[str]()
         if not used:
             return
-        try:
-            await self._store.keys.note_use(used, clock.now())
-        except SandlotError as error:
-            log.warning("the use of keys was not stored", error=error.message)
+        await self._store.keys.note_use(used, clock.now())
 
 
 def key_view(record: KeyRecord) -> Json:

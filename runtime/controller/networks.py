@@ -12,9 +12,9 @@ from typing import Protocol
 from weakref import WeakValueDictionary
 
 import anyio
-import structlog
 
 from runtime import clock
+from runtime.boundaries import contained
 from runtime.controller.network_rules import (
     NETWORK,
     CredentialVariable,
@@ -25,7 +25,6 @@ from runtime.controller.network_rules import (
 )
 from runtime.egress.proxy import EgressProxy
 from runtime.egress.rules import CLOSED, Limits, Rules
-from runtime.errors import SandlotError
 from runtime.schema.limits import SandboxLimits, lowered
 from runtime.schema.network import OPEN
 from runtime.schema.protocol import GuestNetwork
@@ -36,8 +35,6 @@ from runtime.store.resealing import about_network
 RENEW_BEFORE = timedelta(seconds=90)
 """How long before a token expires the rules that carry it are renewed."""
 _LOOK_SECONDS = 15.0
-
-log = structlog.get_logger(__name__)
 
 
 class Grants(Protocol):
@@ -155,10 +152,8 @@ class Networks:
                     await self._renew_quietly(environment_id)
 
     async def _renew_quietly(self, environment_id: str) -> None:
-        try:
+        with contained("rules not renewed", environment=environment_id):
             await self.renew(environment_id)
-        except SandlotError as error:
-            log.warning("rules not renewed", environment=environment_id, error=error.message)
 
     def _lock(self, environment_id: str) -> anyio.Lock:
         return self._locks.setdefault(environment_id, anyio.Lock())

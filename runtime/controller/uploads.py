@@ -8,15 +8,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+import structlog
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from runtime.controller.environments import EnvironmentService
-from runtime.errors import Conflict, InvalidRequest, NotFound, ResourceExhausted, SandlotError
+from runtime.errors import (
+    Conflict,
+    Internal,
+    InvalidRequest,
+    NotFound,
+    ResourceExhausted,
+    SandlotError,
+)
 from runtime.ids import new_secret
 
 IDLE_SECONDS = 300.0
 MAX_OPEN = 64
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -145,6 +155,9 @@ class Uploads:
                 upload.error = NotFound("The upload has timed out.")
         except SandlotError as error:
             upload.error = error
+        except Exception:
+            log.exception("an upload failed", environment=environment_id)
+            upload.error = Internal()
         finally:
             upload.receive.close()
             upload.done.set()

@@ -16,6 +16,7 @@ import anyio
 import structlog
 
 from runtime import clock
+from runtime.boundaries import contained
 from runtime.egress.certificates import new_authority
 from runtime.egress.connection import ORDER_SECONDS, START_SECONDS, ProcessLost, ProxyConnection
 from runtime.egress.inbox import Inbox
@@ -193,10 +194,8 @@ class EgressProxy:
         failures = 0
         while True:
             began = clock.monotonic()
-            try:
+            with contained("the egress proxy cannot be started"):
                 await self._run_once()
-            except OSError as error:
-                log.warning("the egress proxy cannot be started", error=str(error))
             if self._is_stopping:
                 break
             if failures and not self._started.is_set():

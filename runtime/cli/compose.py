@@ -35,6 +35,7 @@ from runtime.controller.quotas import Quotas
 from runtime.controller.resolve import Resolver
 from runtime.controller.runner import Runner
 from runtime.controller.sandboxes import Image, Sandboxes
+from runtime.controller.set_ups import SetUps
 from runtime.controller.storage import StoredBytes
 from runtime.controller.uploads import Uploads
 from runtime.errors import SandboxUnavailable
@@ -150,6 +151,7 @@ async def _open_ground(settings: Settings, state_dir: Path) -> AsyncGenerator[_G
         credentials.on_change.append(networks.credential_changed)
         stored = StoredBytes(store, provider)
         quotas = Quotas(settings.quotas, settings.sandbox.max_running, stored.of)
+        set_ups = SetUps(store.environments)
         sandboxes = Sandboxes(
             provider,
             settings.sandbox,
@@ -157,10 +159,20 @@ async def _open_ground(settings: Settings, state_dir: Path) -> AsyncGenerator[_G
             _image_of(settings.sandbox),
             networks,
             quotas.sandboxes,
+            set_ups,
         )
         await stack.enter_async_context(sandboxes.open())
         await stack.enter_async_context(tools.open())
-        environments = _environments(store, sandboxes, settings, networks.default, quotas)
+        environments = EnvironmentService(
+            store.environments,
+            store.egress_events,
+            sandboxes,
+            settings.sandbox.retention_seconds,
+            networks.default,
+            quotas,
+            set_ups,
+        )
+        await environments.recover()
         yield _Ground(store, provider, credentials, tools, quotas, sandboxes, environments)
 
 
@@ -183,15 +195,6 @@ async def _background(*works: Callable[[], Coroutine[Any, Any, None]]) -> AsyncG
             tasks.start_soon(work)
         yield
         tasks.cancel_scope.cancel()
-
-
-def _environments(
-    store: Store, sandboxes: Sandboxes, settings: Settings, network: Any, quotas: Quotas
-) -> EnvironmentService:
-    kept = settings.sandbox.retention_seconds
-    return EnvironmentService(
-        store.environments, store.egress_events, sandboxes, kept, network, quotas
-    )
 
 
 def _probes(store: Store, provider: SandboxProvider) -> Mapping[str, Probe]:

@@ -12,11 +12,13 @@ import structlog
 from anyio.abc import SocketStream
 
 from runtime import clock
+from runtime.boundaries import contained
 from runtime.controller.guest_answers import Beginning, beginning, entry_or_listing
-from runtime.controller.placement import plan_of
+from runtime.controller.placement import no_environment, plan_of
 from runtime.controller.quotas import Quotas
 from runtime.controller.sandboxes import Sandboxes
-from runtime.errors import NotFound, SandlotError
+from runtime.controller.set_ups import SetUps
+from runtime.errors import SandlotError
 from runtime.gateway.session import GuestSession
 from runtime.store.egress_events import EgressEvents, EgressRecord
 from runtime.store.environments import EnvironmentRecord, Environments
@@ -38,9 +40,11 @@ class EnvironmentService:
         retention_seconds: float,
         default_network: Any = "disabled",
         quotas: Quotas | None = None,
+        set_ups: SetUps | None = None,
     ) -> None:
         """`default_network` is what environments may reach for which nobody said anything."""
         self._quotas = quotas or Quotas()
+        self._set_ups = set_ups or SetUps(records)
         self._records = records
         self._decisions = decisions
         self._sandboxes = sandboxes
@@ -57,7 +61,7 @@ class EnvironmentService:
         """An active environment. Raises `NotFound`."""
         record = await self._records.get(project_id, environment_id)
         if record is None or record.status != "active":
-            raise NotFound(f"There is no environment {environment_id[:80]!r}, or it has expired.")
+            raise no_environment(environment_id, record)
         return record
 
     def network(self, record: EnvironmentRecord) -> Any:
@@ -82,13 +86,34 @@ class EnvironmentService:
         """Delete an environment with all its files. Raises `NotFound`."""
         await self.get(project_id, environment_id)
         await self._records.retire(project_id, environment_id, "deleted", clock.now())
+        self._set_ups.give_up(environment_id)
         await self._sandboxes.delete(environment_id)
         await self._decisions.forget(environment_id)
 
     async def retire(self, project_id: str, environment_id: str) -> None:
         """An environment could not be set up: there is none. Its workspace is not touched."""
         await self._records.retire(project_id, environment_id, "deleted", clock.now())
+        self._set_ups.give_up(environment_id)
         await self._decisions.forget(environment_id)
+
+    async def recover(self) -> None:
+        """After a start: end what a controller that died was setting up, and delete what is left.
+
+        A workspace without a row stays: the database may be an older one than the workspaces.
+        """
+        for record in await self._records.pending_in_any_project():
+            with contained("environment not retired", environment=record.id):
+                log.warning("an environment was never set up", environment=record.id)
+                await self.retire(record.project_id, record.id)
+        with contained("workspaces not looked through"):
+            for environment_id in await self._sandboxes.workspaces():
+                await self._delete_ended(environment_id)
+
+    async def _delete_ended(self, environment_id: str) -> None:
+        record = await self._records.get_in_any_project(environment_id)
+        if record is not None and record.status != "active":
+            with contained("workspace not deleted", environment=environment_id):
+                await self._sandboxes.delete(environment_id)
 
     async def list_files(
         self, project_id: str, environment_id: str, arguments: dict[str, Any]
@@ -138,8 +163,9 @@ class EnvironmentService:
     async def expire(self) -> None:
         """Delete what nobody used for the retention time, for ever."""
         while True:
-            for record in await self._unused():
-                await self._expire_one(record)
+            with contained("unused environments not looked for"):
+                for record in await self._unused():
+                    await self._expire_one(record)
             await anyio.sleep(RETENTION_CHECK_SECONDS)
 
     async def _unused(self) -> list[EnvironmentRecord]:
@@ -159,7 +185,7 @@ class EnvironmentService:
 
     @asynccontextmanager
     async def _session(self, project_id: str, environment_id: str) -> AsyncGenerator[GuestSession]:
-        record = await self.get(project_id, environment_id)
+        record = await self._set_ups.ready(project_id, environment_id)
         async with self._sandboxes.use(plan_of(record)) as sandbox:
             await self._records.touch(record.id, clock.now())
             yield await sandbox.session()

@@ -78,10 +78,7 @@ async def existing(
     if is_id(environment_id):
         record = await store.environments.get(project_id, environment_id)
     if record is None or record.status != "active":
-        raise NotFound(
-            f"There is no environment '{environment_id[:80]}', or it has expired. "
-            "Use 'remote' for a new one."
-        )
+        raise no_environment(environment_id, record)
     plan = plan_of(record)
     if request.network is None:
         network = record.network if record.network is not None else _default(egress)
@@ -91,6 +88,20 @@ async def existing(
     check_asked(request.network, agent)
     changed = plan.model_copy(update={"network_changed": True})
     return Placement(changed, network=network, credentials=_signing(request.network))
+
+
+def no_environment(environment_id: str, record: EnvironmentRecord | None) -> NotFound:
+    """The error for one that is not there, with what to do."""
+    if record is not None and record.pending:
+        return NotFound(
+            f"The environment '{environment_id}' could not be set up, so there is none; the "
+            "interaction that it was made for says why. Give 'environment' anew for another one: "
+            "'remote', or an object with the same sources."
+        )
+    return NotFound(
+        f"There is no environment '{environment_id[:80]}', or it has expired. "
+        "Use 'remote' for a new one."
+    )
 
 
 def plan_of(record: EnvironmentRecord) -> EnvironmentPlan:
@@ -146,6 +157,7 @@ def fresh(
         variables=variables.held or None,
         credential_variables=variables.behind or None,
         limits=given(limits),
+        pending=plan.has_contents,
     )
     where = "environment.network" if asked.network is not None else "the agent's network"
     needed = {**_signing(network, where), **variables.credentials}

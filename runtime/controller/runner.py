@@ -11,12 +11,14 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
+from runtime.boundaries import contained
+from runtime.controller.live_sandbox import LiveSandbox
 from runtime.controller.local_run import LocalRun
 from runtime.controller.plan import EnvironmentPlan, RunPlan
 from runtime.controller.ports import Delivery, Journal, ModelDirectory, RelayedTools
 from runtime.controller.quotas import Quotas
 from runtime.controller.sandbox_run import SandboxRun
-from runtime.controller.sandboxes import LiveSandbox, Sandboxes
+from runtime.controller.sandboxes import Sandboxes
 from runtime.controller.tool_choice import with_listed
 from runtime.errors import (
     Internal,
@@ -53,6 +55,8 @@ class Active:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     settled: anyio.Event = field(default_factory=anyio.Event)
     cancelled: bool = False
+    usage: Usage = field(default_factory=Usage)
+    """What its model calls used, once it has ended."""
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -62,6 +66,14 @@ class _Turns:
     lock: anyio.Lock = field(default_factory=anyio.Lock)
     is_gone: bool = False
     """Whether the environment could not be set up, so that there is none."""
+
+
+class _NotBegunError(Exception):
+    """A sandbox went away before it said a word of the run: nothing of that has happened."""
+
+    def __init__(self, reason: SandboxFault) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Runner:
@@ -123,17 +135,25 @@ class Runner:
         return not self._active
 
     async def _run(self, plan: RunPlan, active: Active) -> None:
+        name = plan.interaction_id
         try:
-            if plan.environment is None:
-                await self._run_here(plan, active)
-            else:
-                turns = self._environments.setdefault(plan.environment.environment_id, _Turns())
-                await self._run_in_sandbox(plan, active, turns)
+            with contained("a run broke off", interaction=name):
+                await self._run_somewhere(plan, active)
+            if not active.settled.is_set():
+                with contained("a run that broke off is not settled", interaction=name):
+                    await self._settle(plan, active, _ended(Internal()), Usage())
         finally:
             active.settled.set()
-            del self._active[plan.interaction_id]
-            with anyio.CancelScope(shield=True):
-                await self._relayed.release(plan.interaction_id)
+            del self._active[name]
+            with anyio.CancelScope(shield=True), contained("tools not released", interaction=name):
+                await self._relayed.release(name)
+
+    async def _run_somewhere(self, plan: RunPlan, active: Active) -> None:
+        if plan.environment is None:
+            await self._run_here(plan, active)
+            return
+        turns = self._environments.setdefault(plan.environment.environment_id, _Turns())
+        await self._run_in_sandbox(plan, active, turns)
 
     async def _run_here(self, plan: RunPlan, active: Active) -> None:
         run, outcome = None, None
@@ -165,26 +185,45 @@ class Runner:
             raise Internal() from error
 
     async def _run_in_sandbox(self, plan: RunPlan, active: Active, turns: _Turns) -> None:
-        run, sandbox, outcome = None, None, None
+        outcome = None
         with active.scope:
             try:
                 async with self._place(plan, turns) as sandbox:
                     # Servers were asked when the interaction was created: in the meantime.
-                    ready = await self._ready(plan)
-                    run = SandboxRun(
-                        ready, sandbox, self._journal, self._models, self._relayed, self._delivery
-                    )
-                    try:
-                        outcome = await self._in_time(run, plan, sandbox)
-                    except anyio.get_cancelled_exc_class():
-                        with anyio.CancelScope(shield=True):
-                            await self._stop(plan, active, run, sandbox)
-                        raise
+                    outcome = await self._execute(await self._ready(plan), active, sandbox)
             except SandlotError as error:
                 outcome = _ended(error)
-        await self._settle(plan, active, outcome, run.usage if run else Usage())
+            except Exception:
+                log.exception("a run got no sandbox", interaction=plan.interaction_id)
+                outcome = _ended(Internal())
+        await self._settle(plan, active, outcome, active.usage)
         if turns.is_gone and plan.environment is not None and plan.environment.is_new:
             await self._clear(plan.environment.environment_id)
+
+    async def _execute(self, plan: RunPlan, active: Active, sandbox: LiveSandbox) -> RunOutcome:
+        """Run in `sandbox`, or in another one where it went away before the run had begun."""
+        try:
+            return await self._execute_in(plan, active, sandbox)
+        except _NotBegunError as gone:
+            assert plan.environment is not None
+            log.info("a run gets another sandbox", interaction=plan.interaction_id)
+            ready = plan.environment.model_copy(update={"is_new": False})
+            async with self._sandboxes.use(ready) as another:
+                try:
+                    return await self._execute_in(plan, active, another)
+                except _NotBegunError as again:
+                    raise again.reason from gone
+
+    async def _execute_in(self, plan: RunPlan, active: Active, sandbox: LiveSandbox) -> RunOutcome:
+        run = SandboxRun(plan, sandbox, self._journal, self._models, self._relayed, self._delivery)
+        try:
+            return await self._in_time(run, plan, sandbox)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self._stop(plan, active, run, sandbox)
+            raise
+        finally:
+            active.usage = run.usage
 
     @asynccontextmanager
     async def _place(self, plan: RunPlan, turns: _Turns) -> AsyncGenerator[LiveSandbox]:
@@ -195,7 +234,10 @@ class Runner:
         try:
             async with turns.lock:
                 if turns.is_gone:
-                    raise NotFound("The environment could not be set up, so there is none.")
+                    raise NotFound(
+                        f"The environment '{environment.environment_id}' could not be set up, so "
+                        "there is none. Give 'environment' anew for another one."
+                    )
                 slot = self._quotas.slot(plan.project_id)
                 async with slot, self._sandboxes.use(environment) as sandbox:
                     is_empty = False
@@ -230,21 +272,21 @@ class Runner:
             with anyio.fail_after(seconds):
                 return await self._guarded(run)
         except TimeoutError:
-            await self._sandboxes.discard(sandbox.environment_id)
+            await self._sandboxes.discard(sandbox.environment_id, sandbox)
             message = f"The run did not end within {seconds:g} s; its sandbox was stopped."
             return RunOutcome(status="incomplete", error=Fault(code="time_limit", message=message))
         except SandboxLost as error:
             reason = await self._sandboxes.why_lost(sandbox)
-            await self._sandboxes.discard(sandbox.environment_id)
-            raise reason from error
+            await self._sandboxes.discard(sandbox.environment_id, sandbox)
+            raise (reason if run.has_begun else _NotBegunError(reason)) from error
         except SandboxFault:
             # Its guest broke the rules, and would go on doing what it does.
-            await self._sandboxes.discard(sandbox.environment_id)
+            await self._sandboxes.discard(sandbox.environment_id, sandbox)
             raise
         except SandlotError as error:
             # The guest does not know yet that it is over.
             if not await run.stop():
-                await self._sandboxes.discard(sandbox.environment_id)
+                await self._sandboxes.discard(sandbox.environment_id, sandbox)
             return _ended(error)
 
     async def _guarded(self, run: SandboxRun | LocalRun) -> RunOutcome:
@@ -268,7 +310,7 @@ class Runner:
 
             tasks.start_soon(settle_in_time)
             if not await run.stop():
-                await self._sandboxes.discard(sandbox.environment_id)
+                await self._sandboxes.discard(sandbox.environment_id, sandbox)
             tasks.cancel_scope.cancel()
 
     async def _settle(

@@ -8,11 +8,11 @@ import anyio
 from anyio.abc import TaskGroup
 
 from runtime.controller.gate import EventGate, GapError
+from runtime.controller.live_sandbox import LiveSandbox
 from runtime.controller.model_calls import ModelCalls
 from runtime.controller.plan import RunPlan
 from runtime.controller.ports import Delivery, Journal, ModelDirectory, RelayedTools
 from runtime.controller.relayed import in_time
-from runtime.controller.sandboxes import LiveSandbox
 from runtime.errors import SandboxFault, SandboxLost, SandlotError, ToolFault
 from runtime.gateway.session import GuestSession
 from runtime.groups import collapsed
@@ -67,6 +67,8 @@ class SandboxRun:
         self._relaying = 0
         self._relayed_calls = 0
         self._outcome: RunOutcome | None = None
+        self.has_begun = False
+        """Whether the guest said anything of the run; it says what it will do before it does it."""
 
     @property
     def usage(self) -> Usage:
@@ -119,6 +121,8 @@ class SandboxRun:
         self._relaying = 0
 
     async def _take(self, message: GuestMessage, session: GuestSession, tasks: TaskGroup) -> None:
+        if self._is_ours(getattr(message, "run_id", None)):
+            self.has_begun = True
         match message:
             case RunEvents() if self._is_ours(message.run_id):
                 await self._store(message, session)
@@ -155,7 +159,7 @@ class SandboxRun:
         if self._relayed_calls > TOOLS_PER_STEP * self._plan.spec.limits.max_steps:
             raise SandboxFault("The guest called tools more often than its steps can need.")
 
-    def _is_ours(self, run_id: str) -> bool:
+    def _is_ours(self, run_id: str | None) -> bool:
         return run_id == self._plan.spec.run_id
 
     async def _store(self, message: RunEvents, session: GuestSession) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 from weakref import WeakValueDictionary
@@ -14,24 +14,30 @@ import structlog
 from anyio.abc import TaskGroup
 
 from runtime import clock
+from runtime.boundaries import contained
 from runtime.controller.allowances import within
+from runtime.controller.live_sandbox import LiveSandbox
 from runtime.controller.places import Free, Places, Share, Taken
 from runtime.controller.plan import EnvironmentPlan
 from runtime.controller.provision import provision
 from runtime.controller.repositories import clone_all
-from runtime.errors import SandboxFault, SandboxLost, SandboxOutOfMemory, SandboxUnavailable
+from runtime.controller.set_ups import SetUps
+from runtime.controller.strays import Strays
+from runtime.errors import (
+    NotFound,
+    SandboxFault,
+    SandboxLost,
+    SandboxOutOfMemory,
+    SandboxUnavailable,
+)
 from runtime.gateway.listener import SandboxListener
 from runtime.gateway.session import GuestSession
-from runtime.groups import collapsed
 from runtime.ids import new_id
 from runtime.sandboxes.port import SandboxProvider, SandboxSpec
 from runtime.schema.protocol import EGRESS_SOCKET, Bind, GuestNetwork
 from runtime.schema.settings import SandboxSettings
 
 REAP_SECONDS = 5.0
-RECONNECT_SECONDS = 10.0
-WATCH_SECONDS = 0.3
-"""How often a sandbox that is waited for is looked at."""
 
 log = structlog.get_logger(__name__)
 Image = Callable[[], Awaitable[str]]
@@ -67,41 +73,6 @@ def _no_share(_project_id: str) -> int | None:
     return None
 
 
-@dataclass(slots=True)
-class LiveSandbox:
-    """One running sandbox and its guest."""
-
-    sandbox_id: str
-    environment_id: str
-    project_id: str
-    listener: SandboxListener
-    scope: anyio.CancelScope
-    provider: SandboxProvider
-    settings: SandboxSettings
-    """With the limits of its environment."""
-    users: int = 0
-    is_stale: bool = False
-    """Whether its environment has a network now and it was begun without."""
-    last_used: float = field(default_factory=clock.monotonic)
-
-    async def session(self, within_seconds: float | None = RECONNECT_SECONDS) -> GuestSession:
-        """The guest, connected or soon to be. Raises `SandboxLost`, at once when it has ended."""
-        with anyio.move_on_after(within_seconds), collapsed():
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._watch, tasks)
-                session = await self.listener.session()
-                tasks.cancel_scope.cancel()
-                return session
-        raise SandboxLost("The sandbox has ended, or does not connect.")
-
-    async def _watch(self, tasks: TaskGroup) -> None:
-        while True:
-            await anyio.sleep(WATCH_SECONDS)
-            state = await self.provider.state(self.sandbox_id)
-            if state is None or not state.running:
-                tasks.cancel_scope.cancel()
-
-
 class Sandboxes:
     """Claims sandboxes for environments. `open` must have been entered."""
 
@@ -113,9 +84,12 @@ class Sandboxes:
         image: Image,
         networks: SandboxNetworks,
         share: Share = _no_share,
+        set_ups: SetUps | None = None,
     ) -> None:
         """`share` is how many sandboxes of a project may live at once."""
         self._share = share
+        self._set_ups = set_ups
+        self._strays = Strays(provider)
         self._provider = provider
         self._networks = networks
         self._settings = settings
@@ -131,7 +105,8 @@ class Sandboxes:
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[None]:
         """Remove what an earlier controller left behind, then serve; at the end remove all."""
-        await self._remove_leftovers()
+        with contained("sandboxes of an earlier run not removed"):
+            await self._strays.sweep()
         async with anyio.create_task_group() as tasks:
             self._tasks: TaskGroup = tasks
             tasks.start_soon(self._reap)
@@ -163,20 +138,26 @@ class Sandboxes:
             sandbox.last_used = clock.monotonic()
             await self._tell()
 
-    async def discard(self, environment_id: str) -> None:
-        """Kill and remove the sandbox of an environment, if there is one; its files stay."""
-        sandbox = self._live.pop(environment_id, None)
-        if sandbox is None:
+    async def discard(self, environment_id: str, only: LiveSandbox | None = None) -> None:
+        """Kill and remove the sandbox of an environment, if there is one; its files stay.
+
+        With `only`, if it is that one: another may have taken its place meanwhile.
+        """
+        sandbox = self._live.get(environment_id)
+        if sandbox is None or only not in (None, sandbox):
             return
+        del self._live[environment_id]
+        # It is in no list any more: nobody else would do what is left undone here.
+        with anyio.CancelScope(shield=True):
+            await self._end(sandbox)
+            await self._tell()
+
+    async def _end(self, sandbox: LiveSandbox) -> None:
         sandbox.scope.cancel()
-        try:
-            await self._provider.remove(sandbox.sandbox_id)
-        except SandboxFault as error:
-            log.warning("sandbox not removed", sandbox=sandbox.sandbox_id, error=error.message)
-        await self._networks.detach(environment_id, sandbox.sandbox_id)
+        await self._strays.remove(sandbox.sandbox_id)
+        with contained("network not closed", sandbox=sandbox.sandbox_id):
+            await self._networks.detach(sandbox.environment_id, sandbox.sandbox_id)
         sandbox.listener.remove()
-        async with self._changed:
-            self._changed.notify_all()
 
     async def renew_network(self, environment_id: str) -> None:
         """Put the environment's new rules in force, for connections that stand as well.
@@ -192,6 +173,10 @@ class Sandboxes:
         """Discard the sandbox and delete the workspace."""
         await self.discard(environment_id)
         await self._provider.delete_workspace(environment_id)
+
+    async def workspaces(self) -> list[str]:
+        """The environments that kept something."""
+        return await self._provider.workspaces()
 
     async def why_lost(self, sandbox: LiveSandbox) -> SandboxFault:
         """The error for a sandbox whose guest went away; logs what it printed last."""
@@ -209,21 +194,42 @@ class Sandboxes:
     async def _claim(self, plan: EnvironmentPlan) -> LiveSandbox:
         lock = self._starting.setdefault(plan.environment_id, anyio.Lock())
         async with lock:
-            sandbox = self._live.get(plan.environment_id)
-            if sandbox is not None and sandbox.is_stale and sandbox.users == 0:
-                await self.discard(plan.environment_id)
-                sandbox = None
+            sandbox = await self._living(plan.environment_id)
+            is_started = sandbox is None
             if sandbox is None:
-                sandbox = await self._start_with_capacity(plan)
+                sandbox = await self._start_with_place(plan)
+            # In use from here on: one that idles may have to make room for others.
             sandbox.users += 1
             try:
-                if plan.is_new and plan.has_contents:
-                    await self._fill(sandbox, plan)
+                await self._make_ready(sandbox, plan, is_started=is_started)
             except BaseException:
                 sandbox.users -= 1
                 await self._tell()
                 raise
             return sandbox
+
+    async def _living(self, environment_id: str) -> LiveSandbox | None:
+        """The sandbox of an environment, unless it is of no use; then it is discarded."""
+        sandbox = self._live.get(environment_id)
+        if sandbox is None or sandbox.users:
+            return sandbox
+        if sandbox.is_stale or await sandbox.has_ended():
+            await self.discard(environment_id, sandbox)
+        return self._live.get(environment_id)
+
+    async def _make_ready(
+        self, sandbox: LiveSandbox, plan: EnvironmentPlan, *, is_started: bool
+    ) -> None:
+        if is_started and self._set_ups is not None:
+            try:
+                await self._set_ups.check(plan)
+            except NotFound:
+                # It was deleted by somebody who did not see yet that a sandbox was started.
+                with anyio.CancelScope(shield=True):
+                    await self.delete(plan.environment_id)
+                raise
+        if plan.is_new and plan.has_contents:
+            await self._fill(sandbox, plan)
 
     async def _fill(self, sandbox: LiveSandbox, plan: EnvironmentPlan) -> None:
         """Give a new environment what it begins with: repositories, then files over them."""
@@ -233,6 +239,8 @@ class Sandboxes:
             await clone_all(session, plan.environment_id, plan.repositories, self._settings)
             with anyio.fail_after(seconds):
                 await provision(session, plan)
+            if self._set_ups is not None:
+                await self._set_ups.finish(plan.environment_id)
         except TimeoutError as error:
             raise SandboxUnavailable(
                 f"The files of the environment were not written within {seconds:g} s."
@@ -243,9 +251,11 @@ class Sandboxes:
                 raise reason from error
             raise SandboxLost("The sandbox went away while it was set up.") from error
 
-    async def _start_with_capacity(self, plan: EnvironmentPlan) -> LiveSandbox:
+    async def _start_with_place(self, plan: EnvironmentPlan) -> LiveSandbox:
         await self._reserve(plan.project_id)
         try:
+            if self._set_ups is not None:
+                await self._set_ups.check(plan)
             sandbox = await self._start(plan)
             self._live[plan.environment_id] = sandbox
             return sandbox
@@ -289,7 +299,9 @@ class Sandboxes:
                 self._changed.notify_all()
 
     async def _start(self, plan: EnvironmentPlan) -> LiveSandbox:
+        await self._strays.check(plan.environment_id)
         sandbox_id = new_id("sbx")
+        self._strays.adopt(sandbox_id)
         listener = SandboxListener(self._sockets / sandbox_id[-16:])
         scope = anyio.CancelScope()
         await listener.bind(self._provider.guest_uid)
@@ -304,23 +316,20 @@ class Sandboxes:
             self._provider,
             settings,
         )
-        spec = SandboxSpec(
-            sandbox_id=sandbox_id,
-            environment_id=plan.environment_id,
-            image=await self._image(),
-            socket_directory=listener.directory,
-            settings=sandbox.settings,
-        )
         try:
+            spec = SandboxSpec(
+                sandbox_id=sandbox_id,
+                environment_id=plan.environment_id,
+                image=await self._image(),
+                socket_directory=listener.directory,
+                settings=settings,
+            )
             network = await self._attach(sandbox)
             await self._provider.start(spec)
             await self._bind(sandbox, plan, network)
         except BaseException:
             with anyio.CancelScope(shield=True):
-                scope.cancel()
-                await self._remove_quietly(sandbox_id)
-                await self._networks.detach(plan.environment_id, sandbox_id)
-                listener.remove()
+                await self._end(sandbox)
             raise
         return sandbox
 
@@ -331,7 +340,7 @@ class Sandboxes:
         )
 
     async def _serve(self, listener: SandboxListener, scope: anyio.CancelScope) -> None:
-        with scope:
+        with scope, contained("a sandbox's socket is not served any more"):
             await listener.serve()
 
     async def _bind(
@@ -363,20 +372,12 @@ class Sandboxes:
     async def _reap(self) -> None:
         while True:
             await anyio.sleep(REAP_SECONDS)
-            for sandbox in list(self._live.values()):
-                idle = clock.monotonic() - sandbox.last_used
-                if sandbox.users == 0 and idle > self._settings.idle_seconds:
-                    await self.discard(sandbox.environment_id)
+            with contained("sandboxes not looked at"):
+                await self._reap_once()
 
-    async def _remove_leftovers(self) -> None:
-        try:
-            for state in await self._provider.list():
-                await self._remove_quietly(state.sandbox_id)
-        except SandboxFault as error:
-            log.warning("sandboxes of an earlier run not removed", error=error.message)
-
-    async def _remove_quietly(self, sandbox_id: str) -> None:
-        try:
-            await self._provider.remove(sandbox_id)
-        except SandboxFault as error:
-            log.warning("sandbox not removed", sandbox=sandbox_id, error=error.message)
+    async def _reap_once(self) -> None:
+        for sandbox in list(self._live.values()):
+            idle = clock.monotonic() - sandbox.last_used
+            if sandbox.users == 0 and idle > self._settings.idle_seconds:
+                await self.discard(sandbox.environment_id, sandbox)
+        await self._strays.sweep()

@@ -81,6 +81,11 @@ class SandboxListener:
                 await self._changed.wait()
             return self._session
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether a guest is connected now."""
+        return self._session is not None and not self._session.is_closed
+
     def remove(self) -> None:
         """Delete the directory, and what was left of the guest."""
         if self._session is not None:

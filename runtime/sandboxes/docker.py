@@ -6,6 +6,7 @@ The archive API (`docker cp`) is never used: bytes travel through the guest.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,11 +27,12 @@ from runtime.sandboxes.docker_plan import (
 )
 from runtime.sandboxes.port import Readiness, SandboxSpec, SandboxState
 from runtime.sandboxes.runtimes import is_strong, obstacle
-from runtime.sandboxes.workspaces import AGENT_UID, LoopWorkspaces
+from runtime.sandboxes.workspaces import AGENT_UID, LoopWorkspaces, storage_error
 from runtime.schema.settings import SandboxSettings
 
 CALL_SECONDS = 60
 PARALLEL_CALLS = 8
+_VOLUME = "sandlot-"
 
 T = TypeVar("T")
 
@@ -91,16 +93,16 @@ class DockerProvider:
         name = container_name(sandbox_id)
         try:
             found = await self._call(lambda client: client.inspect_container(name))
-            await self._call(lambda client: client.remove_container(name, force=True, v=False))
         except Missing:
             return
+        with suppress(Missing):
+            await self._call(lambda client: client.remove_container(name, force=True, v=False))
         environment_id = found["Config"]["Labels"].get(f"{LABEL}.environment", "")
         await self._unmount(environment_id)
 
     async def _unmount(self, environment_id: str) -> None:
         if self._workspaces is not None and environment_id:
-            unmount = partial(self._workspaces.unmount, environment_id)
-            await anyio.to_thread.run_sync(unmount, limiter=self._limiter)
+            await self._on_disk(partial(self._workspaces.unmount, environment_id))
 
     async def list(self) -> list[SandboxState]:
         """Every container with our label, running or not."""
@@ -121,11 +123,19 @@ class DockerProvider:
         count = partial(self._workspaces.stored_bytes, environment_ids)
         return await anyio.to_thread.run_sync(count)
 
+    async def workspaces(self) -> list[str]:
+        """The environments of image files or volumes."""
+        if self._workspaces is not None:
+            return await self._on_disk(self._workspaces.kept)
+        label = f"{LABEL}.install={self._install_id}"
+        found = await self._call(lambda client: client.volumes(filters={"label": label}))
+        names = [str(row["Name"]) for row in found["Volumes"] or ()]
+        return [name.removeprefix(_VOLUME) for name in names if name.startswith(_VOLUME)]
+
     async def delete_workspace(self, environment_id: str) -> None:
         """Delete the image file or the volume."""
         if self._workspaces is not None:
-            delete = partial(self._workspaces.delete, environment_id)
-            await anyio.to_thread.run_sync(delete, limiter=self._limiter)
+            await self._on_disk(partial(self._workspaces.delete, environment_id))
             return
         name = _volume_name(environment_id)
         try:
@@ -150,8 +160,9 @@ class DockerProvider:
     async def _workspace(self, environment_id: str, settings: SandboxSettings) -> WorkspaceMount:
         size, inodes = settings.workspace_bytes, settings.workspace_inodes
         if self._workspaces is not None:
-            mount = partial(self._workspaces.mount, environment_id, size, inodes)
-            return await anyio.to_thread.run_sync(mount, limiter=self._limiter)
+            return await self._on_disk(
+                partial(self._workspaces.mount, environment_id, size, inodes)
+            )
         options = f"size={size},nr_inodes={inodes},uid={AGENT_UID},gid={AGENT_UID},mode=0755"
         name = _volume_name(environment_id)
         await self._call(
@@ -163,6 +174,12 @@ class DockerProvider:
             )
         )
         return WorkspaceMount("volume", name)
+
+    async def _on_disk(self, work: Callable[[], T]) -> T:
+        try:
+            return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+        except OSError as error:
+            raise storage_error(error) from error
 
     async def _call(self, verb: Callable[[docker.APIClient], T]) -> T:
         return await anyio.to_thread.run_sync(
@@ -179,7 +196,7 @@ class DockerProvider:
                 raise Missing(str(error.explanation or error)) from error
 
 
-class Missing(Exception):
+class Missing(SandboxUnavailable):
     """Docker has no such container, volume or image."""
 
 
@@ -216,4 +233,4 @@ def _state(labels: dict[str, str], state: dict[str, Any]) -> SandboxState:
 
 
 def _volume_name(environment_id: str) -> str:
-    return f"sandlot-{environment_id}"
+    return f"{_VOLUME}{environment_id}"

@@ -77,6 +77,10 @@ class SandboxProvider(Protocol):
         """Delete what an environment kept. Its sandbox must have been removed."""
         ...
 
+    async def workspaces(self) -> list[str]:
+        """The environments that kept something, or whose workspace was begun."""
+        ...
+
     async def workspace_bytes(self, environment_ids: Sequence[str]) -> int:
         """What the workspaces of these environments take on the disk, together."""
         ...

@@ -70,9 +70,17 @@ class LoopWorkspaces:
             target.rmdir()
 
     def delete(self, environment_id: str) -> None:
-        """Delete the workspace for good. Blocks."""
+        """Delete the workspace for good, and what was begun of one. Blocks."""
         self.unmount(environment_id)
-        self._image(environment_id).unlink(missing_ok=True)
+        image = self._image(environment_id)
+        image.unlink(missing_ok=True)
+        _draft(image).unlink(missing_ok=True)
+
+    def kept(self) -> list[str]:
+        """The environments that have a workspace, or part of one. Blocks."""
+        if not self._folder.is_dir():
+            return []
+        return sorted({path.stem for path in self._folder.iterdir()})
 
     def stored_bytes(self, environment_ids: Sequence[str]) -> int:
         """What these workspaces take on the disk, together. Blocks."""
@@ -100,12 +108,12 @@ class LoopWorkspaces:
 
     def _make(self, image: Path, size_bytes: int, inodes: int) -> None:
         inodes = min(inodes, size_bytes // _LEAST_BYTES_PER_INODE)
-        draft = image.with_suffix(".new")
+        draft = _draft(image)
         try:
             with draft.open("wb") as file:
                 os.truncate(file.fileno(), size_bytes)
         except OSError as error:
-            raise _storage_error(error) from error
+            raise storage_error(error) from error
         owner = f"root_owner={AGENT_UID}:{AGENT_UID},lazy_itable_init=1,lazy_journal_init=1"
         command = ["mkfs.ext4", "-q", "-F", "-m", "0", "-N", str(inodes), "-J", "size=8"]
         _run(*command, "-E", f"{owner},nodiscard", str(draft))
@@ -116,6 +124,10 @@ class LoopWorkspaces:
 
     def _target(self, environment_id: str) -> Path:
         return self._folder / environment_id
+
+
+def _draft(image: Path) -> Path:
+    return image.with_suffix(".new")
 
 
 def _growth(image: Path) -> int:
@@ -145,7 +157,8 @@ def _run(*command: str) -> None:
         raise SandboxUnavailable(f"`{command[0]}` hung for {_COMMAND_SECONDS} s.") from error
 
 
-def _storage_error(error: OSError) -> StorageFull | SandboxUnavailable:
+def storage_error(error: OSError) -> StorageFull | SandboxUnavailable:
+    """What an error of the file system, or of starting a program, means for a workspace."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFull(f"The disk is full: {error}.")
-    return SandboxUnavailable(f"A workspace cannot be made: {error}.")
+    return SandboxUnavailable(f"A workspace cannot be made or removed: {error}.")

@@ -36,6 +36,8 @@ class EnvironmentRecord:
     """`{variable: {credential, placeholder}}`"""
     limits: dict[str, float] | None = None
     """Figures of its sandboxes that are lower than the operator's."""
+    pending: bool | None = None
+    """Whether it lacks what it begins with: it is being set up, or came to an end before it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,17 @@ class Environments:
         """Note that the environment was used at `moment`."""
         statement = update(table).where(table.c.id == environment_id).values(last_used=moment)
         await self._database.write(lambda connection: connection.execute(statement).close())
+
+    async def set_up(self, environment_id: str) -> None:
+        """Note that the environment has what it begins with."""
+        statement = update(table).where(table.c.id == environment_id).values(pending=False)
+        await self._database.write(lambda connection: connection.execute(statement).close())
+
+    async def pending_in_any_project(self) -> list[EnvironmentRecord]:
+        """Active environments that are being set up, or were when a controller died."""
+        statement = select(*_COLUMNS).where(table.c.status == "active", table.c.pending.is_(True))
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
+        return [_record(row) for row in rows]
 
     async def retire(
         self,

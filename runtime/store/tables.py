@@ -69,6 +69,7 @@ environments = Table(
     Column("network_secrets", Text),
     _json("credential_variables"),
     _json("limits"),
+    Column("pending", Boolean(create_constraint=False)),
     Index(None, "status", "last_used"),
     Index(None, "project_id", "id"),
 )

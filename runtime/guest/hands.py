@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from runtime.errors import ToolFault
-from runtime.guest.cgroup import Pressure, read_pressure, what_was_hit
+from runtime.guest.cgroup import Pressure, read_pressure
 from runtime.guest.files import FileTools
 from runtime.guest.kernel import Kernel
 from runtime.guest.kernel_process import KernelLaunch
@@ -103,11 +103,10 @@ class Hands:
         if timeout <= 0:
             raise ToolFault("timeout_seconds must be above 0.")
         self._outputs.set_text_limit(arguments.get("output_chars"))
-        before = read_pressure()
-        notes = self._make_room(before)
-        result = await self._run(language, arguments["code"], emit, timeout)
-        after = read_pressure()
-        notes += what_was_hit(before, after) + self._make_room(after)
+        notes = self._make_room(read_pressure())
+        advice = arguments.get("advice", "")
+        result = await self._run(language, arguments["code"], emit, timeout, advice)
+        notes += self._make_room(read_pressure())
         if notes:
             result.content.append(TextContent(text="\n" + "\n".join(notes)))
         return result
@@ -121,12 +120,14 @@ class Hands:
             "were in use: everything that the shell had started was ended]"
         ]
 
-    async def _run(self, language: str, code: str, emit: Emit, timeout: float) -> ToolResult:
+    async def _run(
+        self, language: str, code: str, emit: Emit, timeout: float, advice: str
+    ) -> ToolResult:
         match language:
             case "python":
-                return await self.kernel.run(code, emit, timeout)
+                return await self.kernel.run(code, emit, timeout, advice)
             case "bash":
-                return await self.shell.run(code, emit, timeout)
+                return await self.shell.run(code, emit, timeout, advice)
             case _:
                 raise ToolFault(
                     f"Code in {language} cannot be run. Use python or bash; with bash you can "

@@ -87,10 +87,13 @@ class Kernel:
         self._launch = replace(self._launch, variables={**self._launch.variables, **variables})
         self._new_variables.update(variables)
 
-    async def run(self, code: str, emit: Emit, timeout_seconds: float) -> ToolResult:
+    async def run(
+        self, code: str, emit: Emit, timeout_seconds: float, advice: str = ""
+    ) -> ToolResult:
         """Run one cell. Raises `ToolFault` when no kernel can be started.
 
-        When cancelled it stops the cell, within a second, and if need be the kernel.
+        `advice` is said to a cell that took longer: what limit that was. When cancelled it stops
+        the cell, within a second, and if need be the kernel.
         """
         async with self._lock:
             process = await self._ready_process()
@@ -103,12 +106,12 @@ class Kernel:
                 ending: list[str] = []
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(transcript.pump, emit)
-                    ending = await self._see_through(process, execution, timeout_seconds)
+                    ending = await self._see_through(process, execution, timeout_seconds, advice)
                     tasks.cancel_scope.cancel()
                 return output.result(*ending, is_error=bool(ending))
 
     async def _see_through(
-        self, process: KernelProcess, execution: Execution, timeout_seconds: float
+        self, process: KernelProcess, execution: Execution, timeout_seconds: float, advice: str
     ) -> list[str]:
         """Wait for the end of the cell; what is to be said of an end that is not its own."""
         try:
@@ -120,17 +123,17 @@ class Kernel:
                 await self._stop(process, execution, CANCEL_SECONDS)
             raise
         if scope.cancelled_caught:
-            return [await self._time_out(process, execution, timeout_seconds)]
+            return [await self._time_out(process, execution, timeout_seconds, advice)]
         if execution.reply is None:
             return [self._bury(process)]
         return [] if is_whole else [_LOST_OUTPUT]
 
     async def _time_out(
-        self, process: KernelProcess, execution: Execution, timeout_seconds: float
+        self, process: KernelProcess, execution: Execution, timeout_seconds: float, advice: str
     ) -> str:
         late = f"[stopped after {timeout_seconds:g} s"
         if await self._stop(process, execution, TIMEOUT_GRACE_SECONDS):
-            return f"{late}; variables are kept. A longer timeout_seconds may help.]"
+            return f"{late}; variables are kept. {advice}".rstrip() + "]"
         self._notice = ""
         await self._launch_process()
         return f"{late}; the cell did not react, so the kernel was restarted; variables are lost]"

@@ -113,10 +113,13 @@ class Shell:
         self._variables.update(variables)
         self._new_variables.update(variables)
 
-    async def run(self, code: str, emit: Emit, timeout_seconds: float) -> ToolResult:
+    async def run(
+        self, code: str, emit: Emit, timeout_seconds: float, advice: str = ""
+    ) -> ToolResult:
         """Run one command. Raises `ToolFault` when it, or a shell, cannot be started.
 
-        When cancelled it stops the command, within a second, and if need be the shell.
+        `advice` is said to one that took longer: what limit that was. When cancelled it stops the
+        command, within a second, and if need be the shell.
         """
         if "\0" in code:
             raise ToolFault("The command holds a NUL character, which a shell cannot take.")
@@ -128,7 +131,7 @@ class Shell:
                 ending: list[str] = []
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(transcript.pump, emit)
-                    ending = await self._see_through(process, command, timeout_seconds)
+                    ending = await self._see_through(process, command, timeout_seconds, advice)
                     tasks.cancel_scope.cancel()
                 self._command = None
                 return text_result(transcript.finish(*ending), is_error=bool(ending))
@@ -150,7 +153,7 @@ class Shell:
         return self._command
 
     async def _see_through(
-        self, process: ShellProcess, command: _Command, timeout_seconds: float
+        self, process: ShellProcess, command: _Command, timeout_seconds: float, advice: str
     ) -> list[str]:
         """Wait for the end of the command; what is to be said of how it ended."""
         try:
@@ -164,7 +167,7 @@ class Shell:
         if scope.cancelled_caught:
             late = f"[stopped after {timeout_seconds:g} s"
             if await self._stop(process, command, TIMEOUT_GRACE_SECONDS):
-                return [f"{late}; the shell is kept. A longer timeout_seconds may help.]"]
+                return [f"{late}; the shell is kept. {advice}".rstrip() + "]"]
             return [f"{late}; the shell did not react, so it was restarted; variables are lost]"]
         if command.mark is None:
             return self._bury(process)

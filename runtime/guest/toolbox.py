@@ -15,6 +15,7 @@ from runtime.guest.processes import Processes
 from runtime.guest.remote import Relay
 from runtime.guest.roles import BROWSER, HANDS
 from runtime.loop.ports import Emit
+from runtime.schema.content import TextContent
 from runtime.schema.model import FunctionDeclaration
 from runtime.schema.protocol import RunSpec
 from runtime.schema.sandbox_tools import SANDBOX_TOOLS, TOOL_GROUPS
@@ -22,6 +23,19 @@ from runtime.schema.steps import ToolCall, ToolResult
 
 GRACE_SECONDS = 10.0
 """How much longer than its own timeout a tool gets before its process is killed, or given up."""
+
+
+def time_advice(had_seconds: float, limit_seconds: float) -> str:
+    """What a model is told whose code ran out of time: its own limit, or that of the agent."""
+    if had_seconds < limit_seconds:
+        return (
+            "That was its timeout_seconds; a longer one may help, "
+            f"up to {limit_seconds:g} (limits.tool_timeout)."
+        )
+    return (
+        f"A tool has no more than {limit_seconds:g} s here (limits.tool_timeout of the agent, or "
+        "less where the call asked for it): do it in parts, or start it in the background."
+    )
 
 
 class GuestToolbox:
@@ -34,6 +48,7 @@ class GuestToolbox:
         self._output_chars = spec.limits.output_chars
         self._relay = relay
         self._processes = processes
+        self._pressure = read_pressure()
 
     @property
     def declarations(self) -> Sequence[FunctionDeclaration]:
@@ -53,7 +68,9 @@ class GuestToolbox:
         if name in self._relayed:
             with anyio.move_on_after(self._timeout + GRACE_SECONDS):
                 return await self._relay.call(name, call.arguments)
-            raise ToolFault(f"{name} did not answer within {self._timeout:g} s.")
+            raise ToolFault(
+                f"{name} did not answer within {self._timeout:g} s (limits.tool_timeout)."
+            )
         declaration = self._sandbox.get(name)
         if declaration is None:
             raise ToolFault(self._unknown(name))
@@ -70,25 +87,35 @@ class GuestToolbox:
             arguments = {
                 **arguments,
                 "timeout_seconds": timeout,
+                "advice": time_advice(timeout, self._timeout),
                 "output_chars": self._output_chars,
             }
         role = BROWSER if name in TOOL_GROUPS["browser"] else HANDS
-        before = read_pressure()
         try:
             channel = await self._processes.reach(role)
             with anyio.move_on_after(timeout + GRACE_SECONDS):
-                return await channel.call(name, arguments, emit)
+                result = await channel.call(name, arguments, emit)
+                if notes := self._hit():
+                    result.content.append(TextContent(text="\n" + "\n".join(notes)))
+                return result
         except ChannelClosed as error:
-            raise ToolFault(
+            died = (
                 "The process that runs this tool died; it starts anew with the next call. "
-                "Variables, shell state and open pages are lost; files are kept. "
-                + " ".join(what_was_hit(before, read_pressure()))
-            ) from error
+                "Variables, shell state and open pages are lost; files are kept."
+            )
+            raise ToolFault(" ".join([died, *self._hit()])) from error
+        except ToolFault as fault:
+            raise ToolFault(" ".join([fault.message, *self._hit()])) from fault
         await self._processes.abandon(role)
         raise ToolFault(
             f"{name} did not stop {timeout:g} s after it started and was killed. "
             "Variables, shell state and open pages are lost; files are kept."
         )
+
+    def _hit(self) -> list[str]:
+        """Which limits of the sandbox were hit since this was last asked, or the run began."""
+        before, self._pressure = self._pressure, read_pressure()
+        return what_was_hit(before, self._pressure)
 
     def _unknown(self, name: str) -> str:
         known = [*self._sandbox, *self._relayed]

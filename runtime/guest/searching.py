@@ -15,6 +15,7 @@ import anyio
 import anyio.abc
 
 from runtime.errors import ToolFault
+from runtime.guest.tree import sorted_entries
 
 MAX_FOUND = 500
 MAX_MATCHES = 200
@@ -38,21 +39,21 @@ class Walk:
 
     def __iter__(self) -> Iterator[os.DirEntry[str]]:
         """Everything below the root. Raises `Stopped`."""
-        yield from self._below(str(self.root), 1)
+        open_folders = [self._entries(str(self.root))]
+        while open_folders:
+            entry = next(open_folders[-1], None)
+            if entry is None:
+                open_folders.pop()
+                continue
+            yield entry
+            may_descend = self.max_depth is None or len(open_folders) < self.max_depth
+            if may_descend and entry.name != _REPOSITORY and is_folder(entry):
+                open_folders.append(self._entries(entry.path))
 
-    def _below(self, folder: str, depth: int) -> Iterator[os.DirEntry[str]]:
+    def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
         if self.stop.is_set():
             raise Stopped
-        try:
-            with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
-        except OSError:
-            return  # gone meanwhile, or not readable for the agent
-        for entry in entries:
-            yield entry
-            may_descend = self.max_depth is None or depth < self.max_depth
-            if may_descend and entry.name != _REPOSITORY and is_folder(entry):
-                yield from self._below(entry.path, depth + 1)
+        return iter(sorted_entries(folder))
 
 
 def find_by_name(walk: Walk, pattern: str) -> str:

@@ -153,16 +153,24 @@ class FileOperations:
 
 def entries_below(folder: Path, *, recursive: bool) -> Iterator[Path]:
     """What lies in a folder, sorted by path; folders come before what they hold."""
+    open_folders = [iter(sorted_entries(folder))]
+    while open_folders:
+        entry = next(open_folders[-1], None)
+        if entry is None:
+            open_folders.pop()
+            continue
+        yield Path(entry.path)
+        if recursive and entry.is_dir(follow_symlinks=False):
+            open_folders.append(iter(sorted_entries(entry.path)))
+
+
+def sorted_entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    """What is in a folder; nothing where it is gone, or not readable for the agent."""
     try:
         with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+            return sorted(found, key=lambda entry: entry.name)
     except OSError:
-        return  # deleted meanwhile, or not readable for the agent
-    for entry in entries:
-        path = Path(entry.path)
-        yield path
-        if recursive and entry.is_dir(follow_symlinks=False):
-            yield from entries_below(path, recursive=True)
+        return []
 
 
 def error_of(path: str, error: OSError) -> SandlotError:

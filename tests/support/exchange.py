@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import suppress
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ import anyio.to_thread
 
 from runtime.errors import SandlotError
 from runtime.guest.service import StreamOperation
+
+_DEPTH = 1500
 
 
 @dataclass
@@ -91,3 +95,14 @@ def plant(workspace: Path) -> dict[str, Content]:
         f"b/deep/{long_name} é.txt": b"",
         "c": "a.txt",
     }
+
+
+@contextmanager
+def very_deep(folder: Path) -> Generator[str]:
+    """A path below `folder` that is deeper than Python recurses, made and taken away again."""
+    names = "/".join("d" * _DEPTH)
+    subprocess.run(["mkdir", "-p", names], cwd=folder, check=True)
+    try:
+        yield names
+    finally:
+        subprocess.run(["rm", "-r", "d"], cwd=folder, check=True)

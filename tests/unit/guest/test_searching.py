@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from runtime.guest.searching import MAX_FOUND, MAX_MATCHES, glob_pattern
+from tests.support.exchange import very_deep
 from tests.support.file_bench import FileBench
 
 pytestmark = pytest.mark.anyio
@@ -41,6 +42,13 @@ async def test_names_that_are_not_utf_8_can_be_sent(bench: FileBench, workspace:
     ]:
         assert "caf\ufffd.txt" in await bench.text(name, **arguments)
     assert "caf\ufffd.txt" in await bench.fault("list_dir", DirectoryPath="none")
+
+
+async def test_no_folder_is_too_deep_to_be_searched(bench: FileBench, workspace: Path) -> None:
+    with very_deep(workspace) as deepest:
+        (workspace / deepest / "found.txt").touch()
+        found = await bench.text("find_by_name", SearchDirectory=".", Pattern="*.txt")
+    assert found == f"{workspace}/{deepest}/found.txt"
 
 
 @pytest.fixture

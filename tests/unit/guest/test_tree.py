@@ -8,7 +8,7 @@ import pytest
 
 from runtime.errors import Conflict, InvalidRequest, NotFound, SandlotError
 from runtime.guest.tree import FileOperations, Tree
-from tests.support.exchange import Content, names_in, paths_of, plant
+from tests.support.exchange import Content, names_in, paths_of, plant, very_deep
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +52,19 @@ async def test_a_folder_is_listed(operations: FileOperations, tree: dict[str, Co
     names = [f"workspace/{name}" for name in tree] + ["workspace/pipe"]
     assert paths_of(listed) == names
     assert paths_of(await operations.list_files({"recursive": True})) == names
+
+
+async def test_no_folder_is_too_deep_to_be_listed(
+    operations: FileOperations, workspace: Path
+) -> None:
+    with very_deep(workspace) as deepest:
+        query: dict[str, Any] = {"path": "workspace", "recursive": True, "page_size": 1000}
+        first = await operations.list_files(query)
+        token = first["next_page_token"]
+        second = await operations.list_files({**query, "page_token": token})
+    paths = paths_of(first) + paths_of(second)
+    assert len(paths) == len(deepest.split("/"))
+    assert paths[-1] == f"workspace/{deepest}"
 
 
 @pytest.mark.parametrize("size", [1, 3, 7])

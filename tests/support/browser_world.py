@@ -244,9 +244,10 @@ def processes(command: re.Pattern[str] = OURS) -> list[int]:
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 status = (entry / "stat").read_text().rpartition(")")[2].split()
+                line = (entry / "cmdline").read_text()
                 if status[0] != "Z":
                     parents[int(entry.name)] = int(status[1])
-                    lines[int(entry.name)] = (entry / "cmdline").read_text()
+                    lines[int(entry.name)] = line
     wanted = [pid for pid in parents if command.search(lines[pid])]
     return [pid for pid in wanted if _is_below(pid, parents)]
 

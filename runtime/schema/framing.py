@@ -50,7 +50,7 @@ async def read_body(stream: ByteReader, limit: int = MAX_FRAME_BYTES) -> bytes:
 
 def decode_frame(body: bytes, most_values: int | None = None) -> dict[str, Any]:
     """The message in a frame. Raises `FrameError` for one that is none, or has too many values."""
-    if most_values is not None and _holds_more_than(body, most_values):
+    if most_values is not None and holds_more_than(body, most_values):
         raise FrameError(f"a frame holds more than {most_values} values")
     try:
         message = _decoded(body)
@@ -61,7 +61,7 @@ def decode_frame(body: bytes, most_values: int | None = None) -> dict[str, Any]:
     return message
 
 
-def _holds_more_than(body: bytes, most: int) -> bool:
+def holds_more_than(body: bytes, most: int) -> bool:
     """Whether JSON has more values than that, in a time that its kind of content cannot stretch.
 
     Reading a million empty lists takes a hundred times as long as a text of as many bytes.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import (
     Connection,
     Text,
@@ -23,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from runtime.errors import Conflict, NotFound, StorageFull
+from runtime.errors import Conflict, NotFound, SandlotError, StorageFull
 from runtime.store import codec, idempotency
 from runtime.store.ballast import Ballast
 from runtime.store.bounds import Bounds, check_bounds
@@ -38,6 +39,8 @@ from runtime.store.interactions import (
 )
 from runtime.store.sessions import Turn, take_turn
 from runtime.store.tables import environments, events, interactions
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +148,20 @@ class Journal:
 
         Returns the last events as they are stored, None when it has settled already or is not
         there; then nothing is written. On a full disk the reserve is used, and the steps are left
-        out when even that is too small.
+        out when even that is too small, or when they cannot be stored: an end has to be.
         """
         try:
             return await self._settle(interaction_id, conclude, moment)
         except StorageFull:
             self._ballast.drop()
+        except SandlotError:
+            raise
+        except Exception as error:
+            # What a guest made of its steps is no reason for a run without an end. Its trace is
+            # not logged: it could hold all of them.
+            reason = type(error.__cause__ or error).__name__
+            log.error("steps cannot be stored", interaction=interaction_id, reason=reason)
+            return await self._settle(interaction_id, conclude, moment, keep_steps=False)
         try:
             return await self._settle(interaction_id, conclude, moment)
         except StorageFull:

@@ -122,6 +122,19 @@ async def test_nonsense_from_a_guest_does_not_keep_a_run_from_ending(
     assert record.steps == [{"type": "model_output", "content": [{"type": "text", "text": "fine"}]}]
 
 
+async def test_arguments_that_nobody_can_read_do_not_keep_a_run_from_ending(
+    log: EventLog, store: Store
+) -> None:
+    deep = '{"a":' + "[" * 600 + "NaN" + "]" * 600 + "}"
+    delta = {"type": "arguments_delta", "arguments": deep}
+    call = start(0, type="function_call", id="c", name="f")
+    await log.append("int_1", [call, {"event_type": "step.delta", "index": 0, "delta": delta}])
+    assert await log.settle("int_1", "completed")
+    record = await store.interactions.get("default", "int_1")
+    assert record is not None and record.steps is not None
+    assert record.steps[0]["arguments"] == {"_partial": deep}
+
+
 async def test_only_the_first_settlement_counts(log: EventLog, store: Store) -> None:
     results: list[bool] = []
 

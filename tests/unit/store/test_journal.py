@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -135,6 +136,21 @@ async def test_a_conclusion_that_fails_settles_nothing(store: Store) -> None:
     with pytest.raises(LookupError):
         await store.journal.settle("int_1", conclude, now())
     assert await store.journal.settle("int_1", settlement(), now())
+
+
+async def test_an_end_is_stored_when_its_steps_cannot_be(store: Store) -> None:
+    await store.journal.begin(beginning("int_1"))
+    deep: Any = 1
+    for _ in range(5000):
+        deep = [deep]
+
+    def conclude(found: InteractionSummary, log: list[dict[str, Any]]) -> Settlement:
+        return replace(settlement()(found, log), steps=[{"type": "model_output", "x": deep}])
+
+    assert await store.journal.settle("int_1", conclude, now())
+    found = await store.interactions.get("default", "int_1")
+    assert found is not None
+    assert (found.summary.status, found.steps) == ("completed", None)
 
 
 async def test_a_closed_log_takes_nothing(store: Store) -> None:

@@ -43,13 +43,13 @@ class Link:
     async def run(self, handle: Handle, connected: Connected) -> None:
         """Keep connected and pass on every message. Raises `SandboxLost` for an orphan."""
         while True:
-            stream = await self._dial()
-            await stream.send(encode_frame(self._hello().model_dump()))
-            async with self._changed:
-                self._stream = stream
-                self._changed.notify_all()
-            await connected()
-            await self._read(stream, handle)
+            async with await self._dial() as stream:
+                await stream.send(encode_frame(self._hello().model_dump()))
+                async with self._changed:
+                    self._stream = stream
+                    self._changed.notify_all()
+                await connected()
+                await self._read(stream, handle)
             async with self._changed:
                 self._stream = None
 

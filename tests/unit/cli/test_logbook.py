@@ -1,0 +1,40 @@
+"""Where a controller's log goes, when it cannot go there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LOGS = """
+import structlog
+from runtime.cli.logbook import open_logbook
+open_logbook()
+for number in range(3000):
+    structlog.get_logger("x").warning("something to say", number=number)
+print("still here", flush=True)
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_log_on_a_full_disk_is_lost_and_nothing_else() -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", LOGS], stdout=subprocess.PIPE, stderr=full, check=False
+        )
+    assert done.stdout == b"still here\n"
+
+
+def test_a_log_that_nobody_reads_any_more_is_lost_and_nothing_else() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", LOGS], stdout=subprocess.PIPE, stderr=writing, check=False
+        )
+    finally:
+        os.close(writing)
+    assert done.stdout == b"still here\n"

@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 MAX_SHOWN = 3
+MAX_READ = 100
+"""So many mistakes are put into words at most; a body can have millions."""
 _OBJECTS = {"dict_type", "model_type", "model_attributes_type", "dataclass_type"}
 
 
@@ -31,12 +33,14 @@ def explain(
     """
     top, below = list(known), list(nested)
     seen: dict[str, str] = {}
-    for detail in error.errors(include_url=False, include_context=True, include_input=False):
+    details = error.errors(include_url=False, include_context=True, include_input=False)
+    for detail in details[:MAX_READ]:
         path = _path(detail["loc"], value, prefix, skip)
         names = top if len(detail["loc"]) == 1 else below
-        seen.setdefault(path, _sentence(detail, path, names))
+        if path not in seen:
+            seen[path] = _sentence(detail, path, names)
     shown = list(seen.values())[:MAX_SHOWN]
-    rest = len(seen) - len(shown)
+    rest = len(seen) - len(shown) + len(details[MAX_READ:])
     return " ".join(shown) + (f" (and {rest} more)" if rest > 0 else "")
 
 

@@ -60,3 +60,10 @@ def test_depth_is_counted_not_guessed() -> None:
 
 def test_a_whole_surrogate_pair_is_text() -> None:
     assert parse_json(b'{"a":"\\ud83d\\ude00"}') == {"a": "😀"}
+
+
+def test_a_name_that_stands_twice_is_found_in_one_look() -> None:
+    # Looking for each name among all of them would take minutes here, and nobody else is answered.
+    names = [b'"n%d":0' % number for number in range(300_000)]
+    with pytest.raises(InvalidRequest, match="'z' stands twice"):
+        parse_json(b"{" + b",".join([*names, b'"z":0', b'"z":1']) + b"}")

@@ -30,6 +30,7 @@ from runtime.schema.conversation import Piece, PieceError, PieceKind, PieceReade
 router = APIRouter(tags=["environments"])
 
 MAX_SIDE = 2000
+MAX_STATUS = 255
 FIRST_MESSAGE_SECONDS = 30.0
 _READ_BYTES = 65536
 _CHANNELS = {PieceKind.OUTPUT: b"\x01", PieceKind.ERRORS: b"\x02"}
@@ -147,10 +148,17 @@ async def _pass_output(websocket: WebSocket, stream: SocketStream, *, tagged: bo
     while True:
         for piece in reader.feed(await stream.receive(_READ_BYTES)):
             if piece.kind is PieceKind.STATUS:
-                return int(piece.data)
+                return _exit_status(piece.data)
             if piece.kind in _CHANNELS:
                 tag = _CHANNELS[piece.kind] if tagged else b""
                 await websocket.send_bytes(tag + piece.data)
+
+
+def _exit_status(data: bytes) -> int:
+    """What a guest says the status is. Raises `PieceError` for what is none."""
+    if not data.isdigit() or len(data) > 3 or int(data) > MAX_STATUS:
+        raise PieceError("an exit status that is none")
+    return int(data)
 
 
 async def _pass_input(websocket: WebSocket, stream: SocketStream) -> None:

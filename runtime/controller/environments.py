@@ -18,8 +18,8 @@ from runtime.controller.placement import no_environment, plan_of
 from runtime.controller.quotas import Quotas
 from runtime.controller.sandboxes import Sandboxes
 from runtime.controller.set_ups import SetUps
-from runtime.errors import SandlotError
-from runtime.gateway.session import GuestSession
+from runtime.errors import SandboxLost, SandlotError
+from runtime.gateway.session import STALL_SECONDS, GuestSession
 from runtime.store.egress_events import EgressEvents, EgressRecord
 from runtime.store.environments import EnvironmentRecord, Environments
 
@@ -194,6 +194,10 @@ class EnvironmentService:
 async def _chunks(stream: SocketStream) -> AsyncIterator[bytes]:
     while True:
         try:
-            yield await stream.receive(CHUNK_BYTES)
+            with anyio.fail_after(STALL_SECONDS):
+                chunk = await stream.receive(CHUNK_BYTES)
         except anyio.EndOfStream:
             return
+        except TimeoutError as error:
+            raise SandboxLost(f"The sandbox sent nothing for {STALL_SECONDS:g} s.") from error
+        yield chunk

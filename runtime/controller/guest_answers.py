@@ -1,4 +1,4 @@
-"""What guests answer about files, checked: a guest may be in the hands of what it ran."""
+"""What guests answer, checked: a guest may be in the hands of what it ran."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runtime.errors import SandboxFault
+from runtime.schema.protocol import Fault, RunEnded, RunOutcome
 
 Kind = TypeVar("Kind", bound=BaseModel)
+MAX_CODE, MAX_MESSAGE = 64, 4000
+"""Characters of an error that ended a run."""
 Text = Annotated[str, Field(max_length=64 * 1024)]
 
 
@@ -53,6 +56,15 @@ def entry_or_listing(answer: Any) -> dict[str, Any]:
 def beginning(answer: Any) -> Beginning:
     """An answer to `read_file` or `read_tar`. Raises `SandboxFault`."""
     return _checked(Beginning, answer)
+
+
+def outcome_of(ended: RunEnded) -> RunOutcome:
+    """How a run ended, with no more of an error than a code and a few sentences."""
+    told = ended.outcome.error
+    if told is None:
+        return ended.outcome
+    error = Fault(code=told.code[:MAX_CODE], message=told.message[:MAX_MESSAGE])
+    return ended.outcome.model_copy(update={"error": error})
 
 
 def _checked(kind: type[Kind], answer: Any) -> Kind:

@@ -8,6 +8,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from runtime.controller.gate import EventGate, GapError
+from runtime.controller.guest_answers import outcome_of
 from runtime.controller.live_sandbox import LiveSandbox
 from runtime.controller.model_calls import ModelCalls
 from runtime.controller.plan import RunPlan
@@ -93,20 +94,25 @@ class SandboxRun:
         """Cancel in the guest and wait until it is done; False when it does not obey in time."""
         if self._outcome is not None:
             return True
-        run_id = self._plan.spec.run_id
         try:
-            session = await self._sandbox.session()
-            await session.send(CancelRun(run_id=run_id))
-            # Events that were taken and not stored any more: the guest waits to hear of them.
-            await session.send(EventsStored(run_id=run_id, upto=self._gate.accepted))
+            # A guest that reads nothing any more keeps even the word that it is over waiting.
             with anyio.move_on_after(CANCEL_GRACE_SECONDS):
-                async for message in session.messages():
-                    if isinstance(message, RunEnded) and self._is_ours(message.run_id):
-                        return True
-                    if isinstance(message, RunEvents) and self._is_ours(message.run_id):
-                        await self._acknowledge(session, message)
+                return await self._cancelled(await self._sandbox.session())
         except SandboxLost:
             return False
+        return False
+
+    async def _cancelled(self, session: GuestSession) -> bool:
+        """Cancel; whether the guest says that it is done, instead of hanging up."""
+        run_id = self._plan.spec.run_id
+        await session.send(CancelRun(run_id=run_id))
+        # Events that were taken and not stored any more: the guest waits to hear of them.
+        await session.send(EventsStored(run_id=run_id, upto=self._gate.accepted))
+        async for message in session.messages():
+            if isinstance(message, RunEnded) and self._is_ours(message.run_id):
+                return True
+            if isinstance(message, RunEvents) and self._is_ours(message.run_id):
+                await self._acknowledge(session, message)
         return False
 
     async def _follow(self, session: GuestSession) -> None:
@@ -127,7 +133,7 @@ class SandboxRun:
             case RunEvents() if self._is_ours(message.run_id):
                 await self._store(message, session)
             case RunEnded() if self._is_ours(message.run_id):
-                self._outcome = message.outcome
+                self._outcome = outcome_of(message)
             case ModelCall() if self._is_ours(message.run_id):
                 self._count_call(message)
                 tasks.start_soon(self._call_model, message, session)

@@ -36,6 +36,8 @@ from runtime.schema.protocol import (
 
 REQUEST_SECONDS = 60.0
 STREAM_OPEN_SECONDS = 60.0
+STALL_SECONDS = 120.0
+"""A guest that neither sends nor takes a byte of a stream for that long is given up."""
 MAX_FRAME_VALUES = 250_000
 MAX_END_BYTES = 1024 * 1024
 _WORK_PER_MESSAGE = 2.0
@@ -172,11 +174,10 @@ class GuestSession:
         request_id = f"r{next(self._numbers)}"
         send, receive = anyio.create_memory_object_stream[Reply](1)
         self._replies[request_id] = send
+        question = Request(request_id=request_id, operation=operation, arguments=arguments)
         try:
-            await self.send(
-                Request(request_id=request_id, operation=operation, arguments=arguments)
-            )
             with anyio.fail_after(seconds):
+                await self.send(question)
                 reply = await receive.receive()
         except (anyio.EndOfStream, TimeoutError) as error:
             raise SandboxLost("The sandbox did not answer.") from error
@@ -212,16 +213,12 @@ class GuestSession:
         stream_id = f"s{next(self._numbers)}"
         send, receive = anyio.create_memory_object_stream[tuple[StreamHello, SocketStream]](1)
         self._streams[stream_id] = send
+        wanted = OpenStream(
+            stream_id=stream_id, direction=direction, operation=operation, arguments=arguments
+        )
         try:
-            await self.send(
-                OpenStream(
-                    stream_id=stream_id,
-                    direction=direction,
-                    operation=operation,
-                    arguments=arguments,
-                )
-            )
             with anyio.fail_after(STREAM_OPEN_SECONDS):
+                await self.send(wanted)
                 hello, stream = await receive.receive()
         except (anyio.EndOfStream, TimeoutError) as error:
             raise SandboxLost("The sandbox did not open the stream.") from error
@@ -256,10 +253,13 @@ async def _pour(stream: SocketStream, chunks: AsyncIterable[bytes]) -> StreamEnd
     """Send all chunks, then read the guest's verdict, which may also come before the end."""
     try:
         async for chunk in chunks:
-            await stream.send(chunk)
+            with anyio.fail_after(STALL_SECONDS):
+                await stream.send(chunk)
         await stream.send_eof()
     except (anyio.BrokenResourceError, anyio.ClosedResourceError):
         pass  # the guest stopped reading: its verdict says why
+    except TimeoutError as error:
+        raise SandboxLost(f"The sandbox took no bytes for {STALL_SECONDS:g} s.") from error
     try:
         with anyio.fail_after(STREAM_OPEN_SECONDS):
             frame = await read_frame(BufferedByteReceiveStream(stream), MAX_END_BYTES)

@@ -13,6 +13,7 @@ import pytest
 from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from runtime.errors import SandboxLost
 from runtime.gateway.bounds import Pace
 from runtime.gateway.listener import MAX_CONNECTIONS, SandboxListener
 from runtime.gateway.session import MAX_QUEUED_BYTES, GuestSession, RemoteError
@@ -159,6 +160,12 @@ async def test_a_refusal_of_the_guest_is_bounded(listener: SandboxListener) -> N
         with pytest.raises(RemoteError) as refused, anyio.fail_after(PATIENCE):
             await session.request("x", {})
         assert len(refused.value.message) <= 2000
+
+
+async def test_who_asks_a_guest_that_reads_nothing_is_told(listener: SandboxListener) -> None:
+    async with guest(listener) as (_, session):
+        with pytest.raises(SandboxLost), anyio.fail_after(PATIENCE):
+            await session.request("x", {"much": "x" * 10_000_000}, seconds=0.5)
 
 
 async def test_a_flood_that_nobody_reads_stops_the_guest(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import anyio
 import httpx2
@@ -22,6 +24,7 @@ SILENCE_SECONDS = 60.0
 """The controller says something at least every 15 s; a connection silent for longer is dead."""
 _END = "[DONE]"
 _EVENT_STREAM = {"accept": "text/event-stream"}
+Messages = AsyncGenerator[httpx2.ServerSentEvent]
 _DROPPED = (httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.TimeoutException)
 
 
@@ -44,14 +47,25 @@ class EventStream:
         self.last_event_id = last_event_id
         self._transport = transport
         self._response = response
+        self._messages: Messages | None = None
+        self._patience = Patience()
         self._ended = False
-        self._events = self._run()
 
     def __aiter__(self) -> Self:
         return self
 
+    # No generator: one would hold this stream, which holds it, and who drops a stream before its
+    # end would leave the connection open until the garbage collector comes.
     async def __anext__(self) -> StreamEvent:
-        return await anext(self._events)
+        while not self._ended or self._response is not None:
+            problem = await self._try_to_read()
+            if isinstance(problem, StreamEvent):
+                self._patience = Patience()
+                return problem
+            await self._hang_up()
+            if not self._ended:
+                await self._pause(problem)
+        raise StopAsyncIteration
 
     async def __aenter__(self) -> Self:
         return self
@@ -66,48 +80,46 @@ class EventStream:
 
     async def aclose(self) -> None:
         """Stop reading; the interaction goes on."""
-        await self._events.aclose()
+        self._ended = True
         await self._hang_up()
 
-    async def _run(self) -> AsyncGenerator[StreamEvent, None]:
-        patience = Patience()
-        while not self._ended:
-            try:
-                async for event in self._connection():
-                    patience = Patience()
-                    yield event
-                problem = ControllerUnreachable("the stream ended before the interaction did")
-            except _DROPPED as dropped:
-                problem = self._transport.unreachable(dropped)
-            except _Broken as broken:
-                problem = broken.fault
-            except SandlotError as fault:
-                if not fault.retryable:
-                    raise
-                problem = fault
-            finally:
-                await self._hang_up()
-            if not self._ended:
-                await self._pause(patience, problem)
+    async def _try_to_read(self) -> StreamEvent | SandlotError:
+        """The next event, or why there is none on this connection. Raises what is final."""
+        try:
+            event = await self._read()
+        except _DROPPED as dropped:
+            return self._transport.unreachable(dropped)
+        except _Broken as broken:
+            return broken.fault
+        except SandlotError as fault:
+            if fault.retryable:
+                return fault
+            await self.aclose()
+            raise
+        return event or ControllerUnreachable("the stream ended before the interaction did")
 
-    async def _pause(self, patience: Patience, problem: SandlotError) -> None:
-        delay = patience.next_delay()
-        if delay is None or self.interaction_id is None:
-            raise problem
-        await anyio.sleep(delay)
-
-    async def _connection(self) -> AsyncIterator[StreamEvent]:
-        response = self._response or await self._dial()
-        self._response = response
-        _check_is_stream(response)
-        async for message in httpx2.EventSource(response, MAX_EVENT_BYTES):
+    async def _read(self) -> StreamEvent | None:
+        """The next event of the connection, which is opened first; None at its end."""
+        if self._messages is None:
+            self._response = self._response or await self._dial()
+            _check_is_stream(self._response)
+            self._messages = _messages(self._response)
+        async for message in self._messages:
             if message.data == _END:
                 self._ended = True
-                return
+                return None
             event = read_event(message.data, message.id)
             if event is not None:
                 self._note(event)
-                yield event
+                return event
+        return None
+
+    async def _pause(self, problem: SandlotError) -> None:
+        delay = self._patience.next_delay()
+        if delay is None or self.interaction_id is None:
+            await self.aclose()
+            raise problem
+        await anyio.sleep(delay)
 
     async def _dial(self) -> httpx2.Response:
         if self.interaction_id is None:
@@ -131,9 +143,44 @@ class EventStream:
             self._ended = True
 
     async def _hang_up(self) -> None:
+        messages, self._messages = self._messages, None
         response, self._response = self._response, None
+        if messages is not None:
+            await messages.aclose()
         if response is not None:
             await response.aclose()
+
+
+class _Texts:
+    """What `EventSource` reads of a response, with the bytes in somebody else's hands.
+
+    By itself it would leave their generator to the garbage collector where it is stopped early,
+    which closes it while the connection is closed, too.
+    """
+
+    def __init__(self, response: httpx2.Response, pieces: AsyncIterator[bytes]) -> None:
+        self.request = response.request
+        self.headers = response.headers
+        self._pieces = pieces
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def aiter_text(self) -> Self:
+        return self
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        return self._decoder.decode(await anext(self._pieces))
+
+
+async def _messages(response: httpx2.Response) -> Messages:
+    async with aclosing(response.aiter_bytes()) as pieces:
+        texts = cast("httpx2.Response", _Texts(response, pieces))
+        source = aiter(httpx2.EventSource(texts, MAX_EVENT_BYTES))
+        async with aclosing(cast("Messages", source)) as messages:
+            async for message in messages:
+                yield message
 
 
 class _Broken(Exception):

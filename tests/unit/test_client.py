@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -361,6 +362,20 @@ def test_the_blocking_client_raises_the_same_errors(wire: Wire) -> None:
 def test_a_blocking_stream_can_be_left(wire: Wire) -> None:
     with Client(wire.url, KEY) as client, client.interactions.stream(ID) as stream:
         assert next(stream).event_id == "v1"
+
+
+def test_a_stream_that_is_dropped_is_closed_in_silence(
+    wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    wire.held = threading.Event()
+    with Client(wire.url, KEY) as client:
+        for _ in range(3):
+            assert next(iter(client.interactions.stream(ID))).event_id == "v1"
+        for event in client.interactions.create(agent="tour", input="go", stream=True):
+            assert event.event_id == "v1"
+            break
+        wire.held.set()
+    assert caplog.text == ""
 
 
 TEXT = {"type": "text", "text": "a"}

@@ -27,7 +27,7 @@ from runtime.sandboxes.docker import DockerProvider
 from runtime.schema.content import TextContent
 from runtime.schema.protocol import RunSpec
 from runtime.schema.settings import EgressSettings, ModelsSettings, SandboxSettings
-from runtime.schema.steps import UserInputStep
+from runtime.schema.steps import Step, UserInputStep
 from runtime.store import Store
 from tests.support.local_controller import NoGrants
 from tests.unit.store.records import beginning
@@ -116,7 +116,7 @@ class Forgetful(EventLog):
 
 
 def plan(name: str) -> RunPlan:
-    history = [UserInputStep(content=[TextContent(text="Hello")])]
+    history: list[Step] = [UserInputStep(content=[TextContent(text="Hello")])]
     return RunPlan(
         interaction_id=name, spec=RunSpec(run_id=name, model="script/inline", history=history)
     )

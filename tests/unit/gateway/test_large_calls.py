@@ -67,13 +67,14 @@ def asking(size: int) -> ModelRequest:
 
 async def test_a_call_above_the_limit_is_not_sent_and_the_next_one_goes_on(tmp_path: Path) -> None:
     seen: list[int] = []
+    parts: list[ModelPart] = []
+    room = 1024
     with anyio.fail_after(PATIENCE):
         async with called(tmp_path / "s") as (model, listener), anyio.create_task_group() as tasks:
             session = await listener.session()
             tasks.start_soon(answer, session, seen)
             with pytest.raises(ContextExceeded, match="more than 32 MiB"):
                 _ = [part async for part in model.stream(asking(GUEST_FRAME_BYTES))]
-            room = 1024
             parts = [part async for part in model.stream(asking(GUEST_FRAME_BYTES - room))]
             assert not session.is_closed
     assert [part.text for part in parts if isinstance(part, TextPart)] == ["read"]

@@ -6,6 +6,7 @@ destination, never through a link, and no header may claim more memory than a pa
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tarfile
@@ -153,16 +154,29 @@ def _skip(reader: _Reader, count: int) -> None:
 
 
 def safe_path(root: Path, name: str) -> Path | None:
-    """The place of `name` below `root`; None when it would lead elsewhere, also by a link."""
+    """The place of `name` below `root`; None when it would lead elsewhere, also by a link.
+
+    None, too, when this machine has no room for such a name.
+    """
     parts = PurePosixPath(name).parts
     if name.startswith("/") or "\0" in name or ".." in parts:
         return None
     place = root
     for part in parts:
         place = place / part
-        if place.is_symlink():
+        if _is_link_or_too_long(place):
             return None
     return place
+
+
+def _is_link_or_too_long(place: Path) -> bool:
+    """Names of a sandbox that are not UTF-8 are longer here; a folder there may lie deeper."""
+    try:
+        return place.is_symlink()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return True
 
 
 def _write(target: Path, pieces: Iterable[memoryview], mode: int) -> None:

@@ -10,7 +10,7 @@ from runtime.cli.archive import Copied, Packing, safe_path, unpack
 from runtime.cli.connection import connected
 from runtime.cli.exits import Misuse
 from runtime.cli.places import Remote, place_of
-from runtime.cli.wording import one_line, plural, size
+from runtime.cli.wording import one_line, plural, printable, size
 from runtime.client import Client, EnvironmentFile
 from runtime.errors import NotFound
 
@@ -27,7 +27,7 @@ def run_copy(state_dir: Path | None, source: str, destination: str) -> None:
 
 
 def _say(text: str) -> None:
-    typer.echo(text, err=True)
+    typer.echo(printable(text), err=True)
 
 
 def copy(client: Client, source: str, destination: str) -> None:

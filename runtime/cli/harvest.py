@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from runtime.cli.archive import safe_path
 from runtime.cli.places import WORKSPACE
 from runtime.client import Client, EnvironmentFile
-from runtime.errors import SandlotError
+from runtime.errors import PayloadTooLarge, SandlotError
 
 MAX_FILES = 500
 MAX_BYTES = 512 * 1024 * 1024
@@ -85,16 +85,30 @@ def fetch(
         if target is None or len(harvest.files) >= MAX_FILES or row.size_bytes > room:
             harvest.left.append(row.path)
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            written = client.environments.files.download(environment, row.path, target)
-        except SandlotError as fault:
-            report(f"{row.path} could not be fetched: {fault.message}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            written = _download(client, environment, row.path, target, room)
+        except (SandlotError, OSError) as problem:
+            report(f"{row.path} could not be fetched: {problem}")
             harvest.left.append(row.path)
             continue
         room -= written
         harvest.files.append((target.relative_to(folder), written))
     return harvest
+
+
+def _download(client: Client, environment: str, path: str, target: Path, room: int) -> int:
+    """Write a file's bytes to `target`, at most `room`, whatever size it was said to have."""
+    written = 0
+    with (
+        client.environments.files.chunks(environment, path) as chunks,
+        target.open("wb") as file,
+    ):
+        for chunk in chunks:
+            if written + len(chunk) > room:
+                raise PayloadTooLarge("it is larger than it was said to be")
+            written += file.write(chunk)
+    return written
 
 
 def _below_workspace(path: str) -> str:

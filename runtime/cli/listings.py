@@ -22,13 +22,13 @@ from runtime.cli.follow import Follower
 from runtime.cli.pictures import PictureFolder, unsaved
 from runtime.cli.presenter import presenter_for
 from runtime.cli.transcript import Transcript
-from runtime.cli.wording import duration, one_line
+from runtime.cli.wording import duration, one_line, printable
 from runtime.client import Model, NetworkEvent, Operation
 
 
 def announce(text: str) -> None:
     """Say on the side what goes on."""
-    typer.echo(text, err=True)
+    typer.echo(printable(text), err=True)
 
 
 def show_runs(state_dir: Path | None, *, limit: int, as_json: bool) -> None:

@@ -6,9 +6,12 @@ import logging
 import os
 import sys
 from contextlib import suppress
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import structlog
+from structlog.typing import EventDict
+
+from runtime.cli.wording import printable
 
 
 class Outlet:
@@ -44,12 +47,20 @@ def open_logbook() -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *([] if is_terminal else [structlog.processors.format_exc_info]),
+            *([_harmless] if is_terminal else []),
             _renderer(is_terminal),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", Outlet(sys.stderr))),
     )
     logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr)
+
+
+def _harmless(_logger: Any, _method: str, entry: EventDict) -> EventDict:
+    """Entries repeat what sandboxes print: none of it may steer the terminal. JSON has no need."""
+    return {
+        name: printable(value) if isinstance(value, str) else value for name, value in entry.items()
+    }
 
 
 def _renderer(is_terminal: bool) -> structlog.typing.Processor:

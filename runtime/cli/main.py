@@ -31,7 +31,10 @@ def main() -> None:
 def _explain(problem: SandlotError | OSError, status: int) -> int:
     if _wants_trace():
         traceback.print_exception(problem)
-    typer.echo(f"sandlot: {_sentence(problem)}", err=True)
+    from runtime.cli.wording import printable
+
+    # It may repeat what a sandbox or a stranger said.
+    typer.echo(printable(f"sandlot: {_sentence(problem)}"), err=True)
     return status
 
 

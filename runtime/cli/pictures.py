@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runtime.cli.transcript import Picture
-from runtime.cli.wording import size
+from runtime.cli.wording import one_line, size
 
 _SUFFIXES = {
     "image/png": ".png",
@@ -39,4 +39,4 @@ class PictureFolder:
 
 def unsaved(picture: Picture) -> str:
     """Say that there is a picture."""
-    return f"picture: {picture.mime_type}, {size(len(picture.data))}"
+    return f"picture: {one_line(picture.mime_type)}, {size(len(picture.data))}"

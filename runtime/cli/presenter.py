@@ -72,7 +72,7 @@ class QuietPresenter:
 
     def note(self, text: str) -> None:
         """One line."""
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(Text(printable(text)), soft_wrap=True)
 
     def __enter__(self) -> Self:
         return self
@@ -94,8 +94,9 @@ class PlainPresenter:
 
     def note(self, text: str) -> None:
         """Print a line."""
+        shown = printable(text)
         self._console.print(
-            text, soft_wrap=True, markup=False, highlight=False, emoji=False, no_wrap=True
+            shown, soft_wrap=True, markup=False, highlight=False, emoji=False, no_wrap=True
         )
 
     def _text(self, item: Item) -> str:
@@ -141,7 +142,7 @@ class RichPresenter:
 
     def note(self, text: str) -> None:
         """Print a line."""
-        self._console.print(Text(text, style="cyan"), soft_wrap=True)
+        self._console.print(Text(printable(text), style="cyan"), soft_wrap=True)
 
     def _rendered(self, item: Item) -> RenderableType:
         match item:
@@ -156,7 +157,7 @@ class RichPresenter:
             case Output(text, is_error):
                 return _output_block(cut(printable(text)), is_error)
             case Picture():
-                return Text(f"  ▣ {self._pictures(item)}", style="magenta")
+                return Text(f"  ▣ {printable(self._pictures(item))}", style="magenta")
             case Act():
                 return _act_text(item)
             case Waiting(name, arguments):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import anyio
 import typer
@@ -21,7 +22,7 @@ from runtime.cli.pictures import PictureFolder
 from runtime.cli.places import WORKSPACE
 from runtime.cli.presenter import Presenter, QuietPresenter, presenter_for
 from runtime.cli.transcript import Transcript
-from runtime.cli.wording import duration, one_line, plural, size
+from runtime.cli.wording import duration, one_line, plural, printable, size
 from runtime.client import Client, Interaction
 from runtime.client.discovery import Endpoint
 from runtime.errors import SandlotError
@@ -45,7 +46,7 @@ def run(order: RunOrder) -> int:
 
 def _announcer(console: Console) -> Any:
     def announce(text: str) -> None:
-        console.print(Text(text, style="dim"))
+        console.print(Text(printable(text), style="dim"))
 
     return announce
 
@@ -138,7 +139,7 @@ class Run:
         self, final: Interaction, transcript: Transcript, harvest: Harvest | None
     ) -> None:
         if not self._order.show and not self._order.as_json and final.output_text:
-            typer.echo(final.output_text)
+            typer.echo(_for(sys.stdout, final.output_text))
         for error in final.errors if not self._order.show else []:
             self._say(f"error: {one_line(error.message, 1000)}")
         style = _STYLES.get(final.status, "bold red")
@@ -151,7 +152,12 @@ class Run:
             typer.echo(json.dumps(_as_json(final), indent=2))
 
     def _say(self, text: str, style: str = "") -> None:
-        self._console.print(Text(text, style=style), soft_wrap=True)
+        self._console.print(Text(printable(text), style=style), soft_wrap=True)
+
+
+def _for(stream: IO[str], text: str) -> str:
+    """The text as it is for a program that reads it, harmless for a terminal."""
+    return printable(text) if stream.isatty() else text
 
 
 def _default_output(agent: str) -> Path:

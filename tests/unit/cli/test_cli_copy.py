@@ -219,6 +219,12 @@ def test_cp_sends_a_folder(connected: Shell, wire: Wire, tmp_path: Path) -> None
     assert wire.files == {"workspace/data/deep/a.csv": b"abc"}
 
 
+def test_names_that_are_too_long_here_are_skipped(tmp_path: Path) -> None:
+    long = "\ufffd" * 100
+    copied = unpack([archive(member(long, b"x"), member("short", b"y"))], tmp_path)
+    assert (copied.files, copied.skipped) == (1, [long])
+
+
 def test_cp_of_what_is_not_there_is_one_line(connected: Shell) -> None:
     here = connected("cp", "none", f"{ENV}:x")
     there = connected("cp", f"{ENV}:none", "x")

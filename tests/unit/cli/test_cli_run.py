@@ -365,6 +365,38 @@ def test_logs_show_what_happened(connected: Shell, wire: Wire) -> None:
     ]
 
 
+def test_no_part_of_a_run_steers_the_terminal(connected: Shell, wire: Wire) -> None:
+    played(wire)
+    wire.interaction["steps"] = [
+        {"type": "code_execution_call", "id": "c1", "arguments": {}},
+        {
+            "type": "code_execution_result",
+            "call_id": "c1",
+            "result": [{**picture(), "mime_type": "image/\x1b]52;c;AAAA\x07png"}],
+        },
+    ]
+
+    shown = connected("logs", ID)
+    wire.error = (404, {"error": {"code": "not_found", "message": "no \x1b]0;owned\x07such run"}})
+    refused = connected("logs", ID)
+
+    assert f"picture: image/png, {len(PNG)} B" in shown.stdout
+    assert refused.stderr == "sandlot: no such run\n"
+    assert "\x1b" not in shown.stdout + shown.stderr + refused.stdout
+
+
+def test_files_that_cannot_be_kept_here_are_left_there(connected: Shell, wire: Wire) -> None:
+    played(wire)
+    long = "workspace/" + "\ufffd" * 100
+    wire.files = {long: b"x", "workspace/folder": b"x", "workspace/folder/file": b"x"}
+
+    done = connected("run", "tour", "Go.", "--output", "out")
+
+    assert done.returncode == 0
+    assert "2 files left in the environment" in done.stdout
+    assert [path.name for path in (connected.folder / "out/files").rglob("*")] == ["folder"]
+
+
 def test_logs_follow_a_run_to_its_end(connected: Shell, wire: Wire) -> None:
     played(wire)
     wire.interaction["status"] = "in_progress"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -38,3 +39,21 @@ def test_a_log_that_nobody_reads_any_more_is_lost_and_nothing_else() -> None:
     finally:
         os.close(writing)
     assert done.stdout == b"still here\n"
+
+
+def test_what_a_sandbox_printed_does_not_steer_the_terminal() -> None:
+    says = """
+import structlog
+from runtime.cli.logbook import open_logbook
+open_logbook()
+structlog.get_logger("x").warning("lost", log="\\x1b]52;c;AAAA\\x07\\x9b2Jnoise")
+"""
+    ours, theirs = pty.openpty()
+    try:
+        subprocess.run([sys.executable, "-c", says], stderr=theirs, check=True)
+        shown = os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "noise" in shown
+    assert "\x1b]" not in shown and "\x9b" not in shown and "\x07" not in shown

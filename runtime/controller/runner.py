@@ -276,7 +276,7 @@ class Runner:
             message = f"The run did not end within {seconds:g} s; its sandbox was stopped."
             return RunOutcome(status="incomplete", error=Fault(code="time_limit", message=message))
         except SandboxLost as error:
-            reason = await self._sandboxes.why_lost(sandbox)
+            reason = await sandbox.why_lost()
             await self._sandboxes.discard(sandbox.environment_id, sandbox)
             raise (reason if run.has_begun else _NotBegunError(reason)) from error
         except SandboxFault:

@@ -25,7 +25,6 @@ from runtime.controller.set_ups import SetUps
 from runtime.controller.strays import Strays
 from runtime.errors import (
     NotFound,
-    SandboxFault,
     SandboxLost,
     SandboxOutOfMemory,
     SandboxUnavailable,
@@ -178,19 +177,6 @@ class Sandboxes:
         """The environments that kept something."""
         return await self._provider.workspaces()
 
-    async def why_lost(self, sandbox: LiveSandbox) -> SandboxFault:
-        """The error for a sandbox whose guest went away; logs what it printed last."""
-        try:
-            state = await self._provider.state(sandbox.sandbox_id)
-            tail = await self._provider.log_tail(sandbox.sandbox_id)
-        except SandboxFault as error:
-            return error
-        log.warning("sandbox lost", sandbox=sandbox.sandbox_id, state=str(state), log=tail)
-        if state is not None and state.out_of_memory:
-            limit = sandbox.settings.memory_bytes // 1024**2
-            return SandboxOutOfMemory(f"The sandbox used up its memory ({limit} MiB).")
-        return SandboxLost("The sandbox went away in the middle of a run. Its files are kept.")
-
     async def _claim(self, plan: EnvironmentPlan) -> LiveSandbox:
         lock = self._starting.setdefault(plan.environment_id, anyio.Lock())
         async with lock:
@@ -246,7 +232,7 @@ class Sandboxes:
                 f"The files of the environment were not written within {seconds:g} s."
             ) from error
         except SandboxLost as error:
-            reason = await self.why_lost(sandbox)
+            reason = await sandbox.why_lost()
             if isinstance(reason, SandboxOutOfMemory):
                 raise reason from error
             raise SandboxLost("The sandbox went away while it was set up.") from error
@@ -367,7 +353,7 @@ class Sandboxes:
         try:
             return await sandbox.session(None)
         except SandboxLost as error:
-            raise await self.why_lost(sandbox) from error
+            raise await sandbox.why_lost() from error
 
     async def _reap(self) -> None:
         while True:

@@ -13,6 +13,7 @@ import pytest
 from runtime.errors import ToolFault
 from runtime.guest.children import all_processes
 from runtime.guest.hands import Hands, HandsConfig
+from runtime.guest.toolbox import time_advice
 from runtime.schema.sandbox_tools import CODE_TOOLS, FILE_TOOLS
 
 pytestmark = pytest.mark.anyio
@@ -58,6 +59,22 @@ async def test_code_runs_in_its_language(hands: Hands, tmp_path: Path) -> None:
 async def test_what_cannot_be_run(hands: Hands, arguments: Any, message: str) -> None:
     with pytest.raises(ToolFault, match=message):
         await execute(hands, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("language", "code"), [("bash", "sleep 1000"), ("python", "import time; time.sleep(1000)")]
+)
+async def test_who_runs_out_of_time_is_told_which_limit_that_was(
+    hands: Hands, language: str, code: str
+) -> None:
+    own = time_advice(0.3, 300)
+    arguments = {"code": code, "language": language, "timeout_seconds": 0.3, "advice": own}
+    text = await execute(hands, **arguments)
+    assert text.rstrip().endswith(f" kept. {own}]")
+    assert "its timeout_seconds" in own and "up to 300 (limits.tool_timeout)" in own
+    agents = time_advice(300, 300)
+    assert "no more than 300 s here (limits.tool_timeout of the agent" in agents
+    assert "timeout_seconds" not in agents
 
 
 async def test_closing_ends_everything(hands: Hands) -> None:

@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 from typing import BinaryIO
 
-from runtime.guest.tree import WORKSPACE_NAME, entries_below
+from runtime.guest.tree import WORKSPACE_NAME, below, entries_below
 
 _BUFFER_BYTES = 256 * 1024
 _BLOCK = tarfile.BLOCKSIZE
@@ -39,7 +39,7 @@ class Packer:
         """Send what is in the folder; without `recursive` only the files right in it."""
         for path in entries_below(folder, recursive=recursive):
             if recursive or path.is_file():
-                self._add(path, prefix + str(path.relative_to(folder)))
+                self._add(path, prefix + below(path, folder))
         self._finish()
 
     def _finish(self) -> None:

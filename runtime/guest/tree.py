@@ -53,8 +53,7 @@ class Tree:
 
     def shown(self, path: Path) -> str:
         """The path below the root, as callers know it."""
-        relative = path.relative_to(self.workspace)
-        return printable(str(PurePosixPath(WORKSPACE_NAME, relative)))
+        return printable(f"{WORKSPACE_NAME}/{below(path, self.workspace)}".rstrip("/"))
 
     def entry(self, path: Path) -> dict[str, Any]:
         """What the wire says of a file or folder. Raises `OSError` when it is gone."""
@@ -122,12 +121,12 @@ class FileOperations:
         after = _read_token(str(arguments.get("page_token") or ""))
         start = place or self._tree.workspace
         found = entries_below(start, recursive=bool(arguments.get("recursive")))
-        paths = (path for path in found if path.relative_to(start).parts > after)
+        paths = (path for path in found if tuple(below(path, start).split("/")) > after)
         page = list(islice(paths, size + 1))
         entries = [entry for path in page[:size] if (entry := self._try_entry(path))]
         if len(page) <= size:
             return {"files": entries}
-        last = page[size - 1].relative_to(start)
+        last = below(page[size - 1], start)
         return {"files": entries, "next_page_token": os.fsencode(last).hex()}
 
     def _try_entry(self, path: Path) -> dict[str, Any] | None:
@@ -162,6 +161,11 @@ def entries_below(folder: Path, *, recursive: bool) -> Iterator[Path]:
         yield Path(entry.path)
         if recursive and entry.is_dir(follow_symlinks=False):
             open_folders.append(iter(sorted_entries(entry.path)))
+
+
+def below(path: Path, folder: Path) -> str:
+    """The path relative to a folder above it, in a time that grows with its length only."""
+    return str(path)[len(str(folder)) :].lstrip("/")
 
 
 def sorted_entries(folder: Path | str) -> list[os.DirEntry[str]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import sys
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from runtime.errors import ToolFault
 from runtime.guest.channel import Ends
 from runtime.guest.cloning import Cloner
 from runtime.guest.hands import Hands, HandsConfig
@@ -35,17 +37,30 @@ WORKSPACE = Path(os.environ.get("SANDLOT_WORKSPACE", "/workspace"))
 async def serve_hands(ends: Ends) -> None:
     """Offer tools, operations and streams until the supervisor hangs up."""
     home = WORKSPACE / ".home"
-    if not home.exists():
-        make_home(home)
-    make_package_folder(WORKSPACE)
+    prepare(WORKSPACE, home)
     runtime_dir = Path(mkdtemp(prefix="hands-"))
     config = HandsConfig(WORKSPACE, runtime_dir, base_variables(WORKSPACE, home), INTERPRETER)
     async with Hands(config) as hands:
-        await hands.kernel.start()
+        with contextlib.suppress(ToolFault):  # the first cell tries again, and says why
+            await hands.kernel.start()
         terminals = Terminals(Paths(WORKSPACE, home), config.variables)
         cloner = Cloner(WORKSPACE, config.variables)
         offer = Offer(hands.tools, operations(hands, terminals, cloner), streams(terminals))
         await Service(offer).serve(ends)
+
+
+def prepare(workspace: Path, home: Path) -> None:
+    """Make what programs expect, as far as the workspace allows it.
+
+    It may be full, closed to its owner, or have anything in the place of the home: whoever wants
+    the files back needs the hands all the same.
+    """
+    with contextlib.suppress(OSError):
+        workspace.chmod(stat.S_IMODE(workspace.stat().st_mode) | stat.S_IRWXU)
+    with contextlib.suppress(OSError):
+        if not home.exists():
+            make_home(Path(os.path.realpath(home)))  # a link may lead to where nothing is any more
+    make_package_folder(workspace)
 
 
 def make_home(home: Path) -> None:

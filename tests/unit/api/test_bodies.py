@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -8,7 +9,7 @@ import anyio
 import pytest
 from fastapi import Request
 
-from runtime.api.bodies import MAX_DEPTH, parse_json, read_json
+from runtime.api.bodies import MAX_DEPTH, MAX_VALUES, parse_json, read_json
 from runtime.errors import InvalidRequest, PayloadTooLarge
 from runtime.schema.settings import ServerSettings
 
@@ -64,6 +65,17 @@ def test_a_whole_surrogate_pair_is_text() -> None:
 
 def test_a_name_that_stands_twice_is_found_in_one_look() -> None:
     # Looking for each name among all of them would take minutes here, and nobody else is answered.
-    names = [b'"n%d":0' % number for number in range(300_000)]
+    names = [b'"n%d":0' % number for number in range(200_000)]
     with pytest.raises(InvalidRequest, match="'z' stands twice"):
         parse_json(b"{" + b",".join([*names, b'"z":0', b'"z":1']) + b"}")
+
+
+@pytest.mark.parametrize("value", [b"1", b"[]", b"{}", b'""', b'{"a":1}', rb'"\\"', rb'"\","'])
+def test_very_many_values_are_refused_before_they_are_made(value: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="more than 250000 values"):
+        parse_json(b"[" + b",".join([value] * (MAX_VALUES + 1)) + b"]")
+
+
+@pytest.mark.parametrize("text", ["," * 300_000, "[{" * 200_000, '\\",' * 300_000, '"' * 2_000_000])
+def test_signs_in_texts_are_no_values(text: str) -> None:
+    assert parse_json(json.dumps([text] * 3).encode()) == [text] * 3

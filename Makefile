@@ -19,7 +19,7 @@ run: image ## Run the agent `tour` on a data set that ships with Sandlot
 	@$(BIN)/sandlot run tour --show $(ARGS)
 
 test: image sdks ## Run all tests (ARGS="-k name" to choose)
-	@$(BIN)/pytest $(ARGS)
+	@scripts/test $(ARGS)
 
 test-runsc: image sdks ## Run the security tests on gVisor, with a Docker daemon of their own
 	@scripts/test-runsc $(ARGS)

@@ -166,11 +166,16 @@ def _socket_error(error: OSError) -> SandlotError:
 
 
 def prepare_directory(directory: Path) -> None:
-    """An empty directory of ours, whatever lay there before."""
+    """An empty directory of ours, whatever lay there before, in a folder that is closed to others.
+
+    Docker mounts it into the sandbox all the same, and other users of this host cannot connect.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    directory.parent.chmod(0o700)
     if directory.is_symlink():
         directory.unlink()
     shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True, mode=0o711)
+    directory.mkdir(mode=0o711)
 
 
 def restrict(directory: Path, socket_path: Path, guest_uid: int) -> None:

@@ -19,6 +19,7 @@ from runtime.errors import SandboxUnavailable, StorageFull
 from runtime.sandboxes.docker_plan import WorkspaceMount
 
 AGENT_UID = 1000
+_PRIVATE_FOLDER = 0o700
 _COMMAND_SECONDS = 60
 _RESERVE_BYTES = 256 * 1024**2
 _LEAST_BYTES_PER_INODE = 4096
@@ -47,7 +48,9 @@ class LoopWorkspaces:
 
         Raises `StorageFull`, `SandboxUnavailable`.
         """
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # Mounts are listed for everybody, and their files belong to a user id of this host as well.
+        self._folder.chmod(_PRIVATE_FOLDER)
         image, target = self._image(environment_id), self._target(environment_id)
         is_new = not image.exists()
         if is_new:
@@ -110,7 +113,7 @@ class LoopWorkspaces:
         inodes = min(inodes, size_bytes // _LEAST_BYTES_PER_INODE)
         draft = _draft(image)
         try:
-            with draft.open("wb") as file:
+            with open(draft, "wb", opener=_private) as file:
                 os.truncate(file.fileno(), size_bytes)
         except OSError as error:
             raise storage_error(error) from error
@@ -124,6 +127,10 @@ class LoopWorkspaces:
 
     def _target(self, environment_id: str) -> Path:
         return self._folder / environment_id
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 def _draft(image: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import struct
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -125,6 +126,13 @@ async def test_a_second_guest_is_turned_away(listener: SandboxListener) -> None:
             await second.send(encode_frame(HELLO))
             assert await is_hung_up_on(second)
         assert await answers(stream, session)
+
+
+async def test_the_folder_of_all_sockets_is_closed_to_others(tmp_path: Path) -> None:
+    folder = tmp_path / "sockets"
+    folder.mkdir(mode=0o755)
+    async with listening(folder / "one"), listening(folder / "two"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 async def test_silent_connections_are_counted(listener: SandboxListener) -> None:

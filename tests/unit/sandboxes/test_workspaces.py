@@ -58,3 +58,14 @@ def test_inodes_leave_room_for_bytes(disk: Path) -> None:
         workspaces.unmount("one")
     assert found.f_bavail * found.f_frsize > 200 * MIB
     assert found.f_files >= 60_000
+
+
+def test_other_users_of_the_host_reach_neither_files_nor_images(disk: Path) -> None:
+    folder = disk / "workspaces"
+    folder.mkdir(mode=0o755)  # as one of an earlier version was made
+    LoopWorkspaces(folder).mount("one", 64 * MIB, 1000)
+    try:
+        for path in (folder, folder / "one.ext4"):
+            assert path.stat().st_mode & 0o077 == 0
+    finally:
+        LoopWorkspaces(folder).unmount("one")

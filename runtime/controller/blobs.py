@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import AsyncIterable, Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import AsyncIterable, Generator, Iterable, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -34,6 +34,10 @@ class Blobs:
             return (await anyio.Path(self.path(blob)).stat()).st_size
         except FileNotFoundError:
             return 0
+
+    async def total_size(self, blobs: Sequence[str]) -> int:
+        """How many bytes all of them have together."""
+        return await anyio.to_thread.run_sync(_total_size, [self.path(blob) for blob in blobs])
 
     async def write(self, blob: str, offset: int, chunks: AsyncIterable[bytes], limit: int) -> None:
         """Put bytes at `offset`; what stood there and behind is dropped.
@@ -68,6 +72,14 @@ class Blobs:
     async def sweep(self, kept: Iterable[str]) -> int:
         """Delete every blob that is not in `kept`; how many there were."""
         return await anyio.to_thread.run_sync(_sweep, self._folder, frozenset(kept))
+
+
+def _total_size(paths: Sequence[Path]) -> int:
+    total = 0
+    for path in paths:
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
 
 
 def _open(path: Path, offset: int) -> int:

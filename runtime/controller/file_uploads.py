@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from weakref import WeakValueDictionary
@@ -34,6 +34,8 @@ from runtime.store import FileRecord, Files, NameTaken
 
 ABANDONED = timedelta(hours=1)
 MAX_OPEN = 256
+LOOK_BYTES = 8 * 1024 * 1024
+"""So often is looked whether there is room for more of a file whose size nobody told."""
 MAX_NAME_CHARACTERS = 512
 DEFAULT_TYPE = "application/octet-stream"
 _ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -53,6 +55,14 @@ class Announced:
     size_bytes: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Unannounced:
+    """Bytes of unfinished uploads whose size nobody told."""
+
+    of_project: int
+    of_all_projects: int
+
+
 class FileUploads:
     """Takes files."""
 
@@ -65,6 +75,7 @@ class FileUploads:
         self._settings = settings
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
         self._feeding: dict[str, anyio.CancelScope] = {}
+        self._starting = anyio.Lock()
 
     def is_busy(self, blob: str) -> bool:
         """Whether bytes of this upload are arriving."""
@@ -77,7 +88,6 @@ class FileUploads:
         `ResourceExhausted`, `StorageFull`.
         """
         _check(announced)
-        await self._check_room(caller.project_id, announced.size_bytes or 0)
         secret, moment = new_secret("upl"), clock.now()
         record = FileRecord(
             id=(announced.name or secrets.token_hex(10)).removeprefix("files/"),
@@ -95,13 +105,19 @@ class FileUploads:
             project_id=caller.project_id,
             key_id=caller.key_id,
         )
-        try:
-            replaced = await self._records.begin(record)
-        except NameTaken as error:
-            raise Conflict(f"The file 'files/{record.id}' exists already.") from error
+        # Two that are started at once do not both get the same room.
+        async with self._starting:
+            replaced = await self._begin(record)
         if replaced is not None:
             await self._blobs.remove(replaced)
         return secret
+
+    async def _begin(self, record: FileRecord) -> str | None:
+        await self._check_room(record.project_id, record.size_bytes or 0)
+        try:
+            return await self._records.begin(record)
+        except NameTaken as error:
+            raise Conflict(f"The file 'files/{record.id}' exists already.") from error
 
     async def received(self, secret: str) -> tuple[FileRecord, int]:
         """The file of an upload, and how many bytes of it are here. Raises `NotFound`."""
@@ -153,8 +169,8 @@ class FileUploads:
     ) -> FileRecord:
         limit = record.size_bytes
         if limit is None:
-            room = min(await self._room(), await self._quotas.room(record.project_id))
-            limit = int(min(self._settings.file_size_bytes, max(0, room)))
+            limit = self._settings.file_size_bytes
+            chunks = self._fitting(record, offset, chunks)
         try:
             await self._blobs.write(record.blob, offset, chunks, limit)
         except PayloadTooLarge as error:
@@ -168,6 +184,36 @@ class FileUploads:
             await self._records.postpone(record.blob, moment, moment + ABANDONED)
             return record
         return await self._finish(record)
+
+    async def _fitting(
+        self, record: FileRecord, offset: int, chunks: AsyncIterable[bytes]
+    ) -> AsyncIterator[bytes]:
+        """What arrives of a file whose size nobody told, while there is room for it."""
+        looked, limit = offset, await self._limit(record)
+        async for chunk in chunks:
+            offset += len(chunk)
+            if offset - looked > LOOK_BYTES:
+                looked, limit = offset, await self._limit(record)
+            _check_fits(offset, limit)
+            yield chunk
+        _check_fits(offset, await self._limit(record))
+
+    async def _limit(self, record: FileRecord) -> int:
+        others = await self._unannounced(record.project_id, record.blob)
+        room = min(
+            await self._room() - others.of_all_projects,
+            await self._quotas.room(record.project_id) - others.of_project,
+        )
+        return int(min(self._settings.file_size_bytes, max(0, room)))
+
+    async def _unannounced(self, project_id: str, but: str | None = None) -> _Unannounced:
+        """How much has arrived of files whose size is not known, which nothing else counts."""
+        found = [one for one in await self._records.unannounced() if one.blob != but]
+        own = [one.blob for one in found if one.project_id == project_id]
+        return _Unannounced(
+            await self._blobs.total_size(own),
+            await self._blobs.total_size([one.blob for one in found]),
+        )
 
     async def _finish(self, record: FileRecord) -> FileRecord:
         size = await self._blobs.size(record.blob)
@@ -201,8 +247,9 @@ class FileUploads:
             )
         if (await self._records.load(project_id)).uploading >= MAX_OPEN:
             raise ResourceExhausted(f"{MAX_OPEN} uploads are open already; try again later.")
-        await self._quotas.check_stored(project_id, size_bytes)
-        if size_bytes > await self._room():
+        arrived = await self._unannounced(project_id)
+        await self._quotas.check_stored(project_id, size_bytes + arrived.of_project)
+        if size_bytes + arrived.of_all_projects > await self._room():
             raise StorageFull(
                 f"There is no room for a file of {size_bytes} bytes: all files together may have "
                 f"{self._settings.total_size_bytes} (files.total_size). Delete some."
@@ -231,6 +278,11 @@ def _check(announced: Announced) -> None:
         raise InvalidRequest("file.mimeType: is not a MIME type such as 'image/png'.")
     if announced.size_bytes is not None and announced.size_bytes <= 0:
         raise InvalidRequest("file.sizeBytes: the file is empty.")
+
+
+def _check_fits(size_bytes: int, limit: int) -> None:
+    if size_bytes > limit:
+        raise PayloadTooLarge(f"The file is larger than {limit} bytes.")
 
 
 def _digest(secret: str) -> str:

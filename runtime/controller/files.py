@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -144,8 +144,11 @@ def _read_token(token: str) -> tuple[datetime, str]:
         text = base64.b64decode(token, altchars=b"-_", validate=True).decode("ascii")
         created, _, file_id = text.partition(" ")
         moment = datetime.fromisoformat(created)
-    except (binascii.Error, ValueError) as error:
+        is_whole = moment.tzinfo is not None and bool(file_id)
+        # Far ends of the calendar have no time in UTC.
+        moment = moment.astimezone(UTC) if is_whole else moment
+    except (binascii.Error, ValueError, OverflowError) as error:
         raise InvalidRequest("page_token: is not one that this list gave.") from error
-    if moment.tzinfo is None or not file_id:
+    if not is_whole:
         raise InvalidRequest("page_token: is not one that this list gave.")
     return moment, file_id

@@ -54,6 +54,14 @@ class Load:
     uploading: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unannounced:
+    """An unfinished upload whose size nobody told."""
+
+    project_id: str
+    blob: str
+
+
 class NameTaken(Exception):
     """A file of that id is there already; nothing was written."""
 
@@ -125,6 +133,14 @@ class Files:
     async def _load(self, statement: Select[Any, int]) -> Load:
         row = await self._database.read(lambda found: found.execute(statement).one())
         return Load(*row)
+
+    async def unannounced(self) -> list[Unannounced]:
+        """Unfinished uploads of all projects whose size nobody told."""
+        statement = select(table.c.project_id, table.c.blob).where(
+            table.c.state == "uploading", table.c.size_bytes.is_(None)
+        )
+        rows = await self._database.read(lambda found: found.execute(statement).all())
+        return [Unannounced(*row) for row in rows]
 
     async def begin(self, record: FileRecord) -> str | None:
         """Store an upload that begins; the blob of an unfinished one that had its id.

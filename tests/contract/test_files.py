@@ -68,10 +68,14 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def start(client: httpx2.AsyncClient, size: int | None, **headers: str) -> str:
-    more = {} if size is None else {"x-goog-upload-header-content-length": str(size)}
+    more = {} if size is None else told(size)
     answer = await client.post("/upload/v1beta/files", headers={**START, **more, **headers})
     assert answer.status_code == 200, answer.text
     return answer.headers["x-goog-upload-url"]
+
+
+def told(size: int) -> dict[str, str]:
+    return {"x-goog-upload-header-content-length": str(size)}
 
 
 async def send(
@@ -305,6 +309,46 @@ async def test_more_than_announced_or_allowed_is_refused(api: LocalController) -
         headers = {**START, "x-goog-upload-header-content-length": str(19 * 1024**2)}
         full = await client.post("/upload/v1beta/files", headers=headers)
         assert (full.status_code, "files.total_size" in full.text) == (507, True)
+
+
+async def test_uploads_of_untold_size_share_the_room_that_there_is(api: LocalController) -> None:
+    megabyte = b"x" * 1024**2
+    async with api.http() as client:
+        urls = [await start(client, None) for _ in range(3)]
+        parts = [await send(client, url, "upload", 0, megabyte * 14) for url in urls]
+        assert [part.status_code for part in parts] == [200, 200, 413]
+        refused = await client.post("/upload/v1beta/files", headers={**START, **told(3 * 1024**2)})
+        assert (refused.status_code, "files.total_size" in refused.text) == (507, True)
+        assert (await send(client, urls[0], "finalize", 0, b"")).status_code == 200
+        answer = await send(client, urls[1], "upload, finalize", 14 * 1024**2, megabyte * 3)
+        assert answer.status_code == 413
+        await send(client, urls[2], "cancel", 0, b"")
+        answer = await send(client, urls[1], "upload, finalize", 14 * 1024**2, megabyte * 2)
+        assert answer.status_code == 200, answer.text
+
+
+async def test_of_uploads_that_start_at_once_none_gets_room_twice(api: LocalController) -> None:
+    statuses: list[int] = []
+    async with api.http() as client, anyio.create_task_group() as tasks:
+
+        async def begin() -> None:
+            headers = {**START, **told(20 * 1024**2)}
+            answer = await client.post("/upload/v1beta/files", headers=headers)
+            statuses.append(answer.status_code)
+
+        for _ in range(10):
+            tasks.start_soon(begin)
+    assert sorted(statuses) == [200] + [507] * 9
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+async def test_a_page_token_from_beyond_the_calendar_is_refused(
+    api: LocalController, moment: str
+) -> None:
+    token = base64.urlsafe_b64encode(f"{moment} x".encode()).decode()
+    async with api.http() as client:
+        answer = await client.get("/v1beta/files", params={"page_token": token})
+    assert (answer.status_code, "page_token" in answer.text) == (400, True)
 
 
 async def test_wrong_commands_and_secrets(api: LocalController) -> None:

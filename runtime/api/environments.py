@@ -150,7 +150,7 @@ async def list_network_events(
 @router.get(
     "/files/environment-{environment_id}:download",
     response_class=StreamingResponse,
-    responses=documented(404, 503),
+    responses=documented(404, 409, 503),
 )
 async def download_environment(
     environment_id: str, caller: CallerDep, services: EnvironmentsDep
@@ -176,7 +176,7 @@ async def delete_environment(
 @router.get(
     "/environments/{environment_id}/files",
     response_class=JSONResponse,
-    responses={200: _FILES, **documented(400, 404)},
+    responses={200: _FILES, **documented(400, 404, 409)},
 )
 async def list_root_files(
     environment_id: str,
@@ -192,7 +192,7 @@ async def list_root_files(
 @router.get(
     FILES,
     response_class=JSONResponse,
-    responses={200: _FILES, **documented(400, 404)},
+    responses={200: _FILES, **documented(400, 404, 409)},
 )
 async def list_or_download_files(
     environment_id: str,

@@ -97,6 +97,22 @@ def test_files_are_seen_when_all_of_them_are_there(
         )
 
 
+def test_a_session_goes_on_in_another_environment(
+    tmp_path: Path, image: str, world: Outside
+) -> None:
+    with running_controller(tmp_path, config(world, image, seconds=1)) as controller:
+        session: dict[str, Any] = {"session_config": {"ttl": "600s"}}
+        lost = controller.run("Begin.", silent(world, "session.test"), **session)
+        assert lost.errors[0].code == "source_failed" and lost.session_id is not None
+        turn: dict[str, Any] = {"session_id": lost.session_id}
+        with pytest.raises(NotFound, match=r"could not be set up.*Give 'environment' anew"):
+            controller.client.interactions.create(input="Go on.", **turn)
+        anew = controller.run(fence("bash", "echo first > x"), **turn)
+        assert anew.status == "completed"
+        again = controller.client.interactions.create(input=fence("bash", "cat x"), **turn)
+        assert results(again) == ["first\n"] and again.environment_id == anew.environment_id
+
+
 def test_a_deleted_environment_does_not_come_back(tmp_path: Path, image: str) -> None:
     """A run that waits for its turn there begins nothing in an empty one."""
     with running_controller(tmp_path, f"sandbox: {{image: {image}}}") as controller:

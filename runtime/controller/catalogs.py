@@ -7,6 +7,7 @@ from typing import Any
 
 from runtime.controller.directories import AgentDirectory, ModelCatalog
 from runtime.controller.resolve import agent_name
+from runtime.controller.stored_requests import open_part
 from runtime.errors import InvalidRequest, NotFound
 from runtime.models.port import ModelInfo
 from runtime.schema.agents import AgentSpec
@@ -87,11 +88,7 @@ def _tools(spec: AgentSpec) -> list[Json]:
         if any(name in spec.sandbox_tools for name in names)
     ]
     functions = [{"type": "function", **tool.model_dump()} for tool in spec.functions]
-    others = [
-        {name: value for name, value in tool.items() if name != "headers"}
-        for tool in spec.other_tools
-    ]
-    return [*groups, *functions, *others]
+    return [*groups, *functions, *map(open_part, spec.other_tools)]
 
 
 def _page(field: str, rows: Sequence[Json], page_size: int, page_token: str | None) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 Json = dict[str, Any]
@@ -16,16 +17,17 @@ def stored_request(body: Json, said: Any) -> Json:
     kept = {name: value for name, value in body.items() if value is not None}
     kept["input"] = said
     if isinstance(kept.get("tools"), list):
-        kept["tools"] = [_tool(tool) for tool in kept["tools"]]
+        kept["tools"] = [open_part(tool) for tool in kept["tools"]]
     if isinstance(kept.get("environment"), dict):
         kept["environment"] = _environment(kept["environment"])
     return kept
 
 
-def _tool(tool: Any) -> Any:
+def open_part(tool: Any) -> Any:
+    """What of a tool may be stored and shown: no headers, no query in its address."""
     found = _without(tool, "headers")
     if isinstance(found, dict) and isinstance(found.get("url"), str):
-        found["url"] = found["url"].partition("?")[0]
+        found["url"] = re.split("[?#]", found["url"], maxsplit=1)[0]
     return found
 
 

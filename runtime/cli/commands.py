@@ -82,7 +82,7 @@ def run(
         str | None,
         typer.Argument(
             metavar="TASK",
-            help="What to do. Agents that play a script need none.",
+            help="What to do; `-` is standard input. Agents that play a script need none.",
             show_default=False,
         ),
     ] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from runtime.client.requests import CreateParams
 MAX_FILE_BYTES = 1_000_000
 MAX_TOTAL_BYTES = 2_000_000
 """What the API takes inline; more goes into an environment with `sandlot cp`."""
+
+
+STANDARD_INPUT = "-"
+"""Given as the task, it says that the task comes from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,19 @@ class RunOrder:
     output: Path | None = None
     timeout: float | None = None
     state_dir: Path | None = None
+
+
+def read_task(task: str | None) -> str | None:
+    """The task; `-` is all of standard input, as UTF-8. Raises `Misuse` when nothing is there."""
+    if task != STANDARD_INPUT:
+        return task
+    try:
+        text = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as fault:
+        raise Misuse(f"the task on standard input is not UTF-8 text: {fault}") from None
+    if not text.strip():
+        raise Misuse("no task: nothing came on standard input")
+    return text
 
 
 def target_of(file: Path) -> str:

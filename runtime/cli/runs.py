@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +18,7 @@ from runtime.cli import exits
 from runtime.cli.connection import client_of, controller
 from runtime.cli.follow import Ending, Follower
 from runtime.cli.harvest import Harvest, Snapshot, fetch, made, snapshot
-from runtime.cli.orders import RunOrder, check_files, create_params, target_of
+from runtime.cli.orders import RunOrder, check_files, create_params, read_task, target_of
 from runtime.cli.pictures import PictureFolder
 from runtime.cli.places import WORKSPACE
 from runtime.cli.presenter import Presenter, QuietPresenter, presenter_for
@@ -35,6 +36,7 @@ _STYLES = {"completed": "bold green", "requires_action": "bold yellow"}
 def run(order: RunOrder) -> int:
     """Do the run and show it; returns the exit status."""
     check_files(order.files)
+    order = replace(order, task=read_task(order.task))
     console = Console(stderr=order.as_json)
     announce = _announcer(Console(stderr=True))
     with (

@@ -139,6 +139,23 @@ def test_a_run_is_shown_step_by_step(connected: Shell, wire: Wire, tmp_path: Pat
     ]
 
 
+def test_a_dash_reads_the_task_from_standard_input(connected: Shell, wire: Wire) -> None:
+    played(wire)
+
+    done = connected("run", "tour", "-", "--no-download", stdin="Count é.\nTwice.\n")
+
+    assert done.returncode == 0, done.stderr
+    assert wire.bodies[0]["input"] == "Count é.\nTwice.\n"
+
+
+def test_a_dash_with_nothing_to_read_is_wrong_usage(connected: Shell, wire: Wire) -> None:
+    done = connected("run", "tour", "-", stdin=" \n")
+
+    assert done.returncode == 2
+    assert done.stderr == "sandlot: no task: nothing came on standard input\n"
+    assert wire.bodies == []
+
+
 def test_json_is_the_only_thing_on_standard_output(connected: Shell, wire: Wire) -> None:
     played(wire)
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from runtime.cli.acts import Act, act_of, doing
 from runtime.client.records import AnyStep
 from runtime.schema.content import Content, ImageContent, text_of
-from runtime.schema.events import fold
+from runtime.schema.events import NONSENSE, fold
 from runtime.schema.steps import (
     CODE_EXECUTION,
     ModelOutputStep,
@@ -112,7 +112,7 @@ class Transcript:
                 self._events.setdefault(index, []).append(event)
                 return []
             case {"event_type": "step.stop", "index": int(index)}:
-                return self.steps(fold(self._events.pop(index, [])))
+                return self.steps(_folded(self._events.pop(index, [])))
             case {"event_type": "interaction.completed", "interaction": dict(interaction)}:
                 return self.ending(interaction)
             case {"event_type": "error", "error": dict(error)}:
@@ -204,11 +204,20 @@ _WRITING = {
 }
 
 
+def _folded(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The step, if it makes sense: a guest may have made it up."""
+    try:
+        return fold(events)
+    except NONSENSE:
+        return []
+
+
 def _delta_text(delta: dict[str, Any]) -> str:
-    if delta.get("type") == "thought_summary":
-        delta = delta.get("content") or {}
-    text = delta.get("text")
-    return text if isinstance(text, str) else ""
+    match delta:
+        case {"type": "thought_summary", "content": {"text": str(text)}} | {"text": str(text)}:
+            return text
+        case _:
+            return ""
 
 
 def _code(call: ToolCall) -> list[Item]:

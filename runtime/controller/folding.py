@@ -6,9 +6,7 @@ from typing import Any
 
 import structlog
 
-from runtime.schema.events import fold
-
-_NONSENSE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
+from runtime.schema.events import NONSENSE, fold
 
 log = structlog.get_logger(__name__)
 
@@ -17,7 +15,7 @@ def steps_of(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The steps that `events` add up to; one that cannot be read is left out."""
     try:
         return fold(events)
-    except _NONSENSE:
+    except NONSENSE:
         log.warning("a log holds steps that cannot be read")
     groups: dict[Any, list[dict[str, Any]]] = {}
     for event in events:
@@ -28,5 +26,5 @@ def steps_of(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _try_fold(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     try:
         return fold(events)
-    except _NONSENSE:
+    except NONSENSE:
         return []

@@ -9,21 +9,25 @@ from runtime.errors import SandboxFault
 from runtime.schema.events import StepDelta, StepEvent, StepStart
 from runtime.schema.protocol import RunEvents
 
-_STEPS = frozenset(
-    {
-        "model_output",
-        "thought",
-        "function_call",
-        "function_result",
-        "code_execution_call",
-        "code_execution_result",
-        "google_search_call",
-        "google_search_result",
-        "url_context_call",
-        "url_context_result",
-        "mcp_server_tool_call",
-        "mcp_server_tool_result",
-    }
+_STEPS = (
+    "model_output",
+    "thought",
+    "function_call",
+    "function_result",
+    "code_execution_call",
+    "code_execution_result",
+    "google_search_call",
+    "google_search_result",
+    "url_context_call",
+    "url_context_result",
+    "mcp_server_tool_call",
+    "mcp_server_tool_result",
+)
+
+_BARE: dict[str, type] = {"content": list, "summary": list, "arguments": dict, "signature": str}
+"""What the fields of a step must be that deltas are added to."""
+_WITH_FIELDS = frozenset(
+    {"text", "thought_signature", "arguments_delta", "thought_summary", "text_annotation_delta"}
 )
 
 
@@ -71,11 +75,34 @@ class EventGate:
             raise SandboxFault("The guest sent steps out of order.")
         if event.step.get("type") not in _STEPS:
             raise SandboxFault("The guest sent a step of a kind that it may not make.")
+        if not all(isinstance(event.step.get(name, kind()), kind) for name, kind in _BARE.items()):
+            raise SandboxFault("The guest sent a step whose fields make no sense.")
         self._budget.spend(len(str(event.step)))
         self._open = event.index
         self._next_index += 1
 
     def _measure(self, event: StepDelta) -> None:
-        if not isinstance(event.delta.get("type"), str):
-            raise SandboxFault("The guest sent a delta without a type.")
+        if not _is_sound(event.delta):
+            raise SandboxFault("The guest sent a delta that makes no sense.")
         self._budget.spend(len(str(event.delta)))
+
+
+def _is_sound(delta: dict[str, Any]) -> bool:
+    """Whether readers can add the delta up without looking at it twice."""
+    match delta:
+        case {"type": "text", "text": str()}:
+            return True
+        case {"type": "thought_signature", "signature": str()}:
+            return True
+        case {"type": "arguments_delta", "arguments": str()}:
+            return True
+        case {"type": "thought_summary", "content": {"type": "text", "text": str()}}:
+            return True
+        case {"type": "thought_summary", "content": {"type": str(kind)}}:
+            return kind != "text"
+        case {"type": "text_annotation_delta", "annotations": list(annotations)}:
+            return all(isinstance(one, dict) for one in annotations)
+        case {"type": str(kind)} if kind not in _WITH_FIELDS:
+            return not kind.endswith("_call") or isinstance(delta.get("arguments", {}), dict)
+        case _:
+            return False

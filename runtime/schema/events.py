@@ -92,6 +92,8 @@ StepEvent = Annotated[StepStart | StepDelta | StepStop, Field(discriminator="eve
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 STEP_EVENTS: TypeAdapter[list[StepEvent]] = TypeAdapter(list[StepEvent])
 
+NONSENSE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
+"""What `fold` raises for events that do not add up, as a guest may make them."""
 _ARGUMENTS_KEY = "_arguments_text"
 _MEDIA = frozenset({"image", "audio", "video", "document"})
 _GROWING_LISTS = ("content", "summary", "result")

@@ -116,6 +116,8 @@ def test_steps_that_make_no_sense_are_passed_over() -> None:
         *step_events(7, {"type": "function_call"}),
         *step_events(8, {"type": "function_result", "call_id": "?", "result": {"a": 1}}),
         *step_events(9, {"type": "hologram"}),
+        *step_events(10, {"type": "model_output"}, {"type": "text"}),
+        *step_events(11, {"type": "thought"}, {"type": "thought_summary", "content": [1]}),
         {"event_type": "error", "error": {"code": "internal", "message": "m"}},
     )
 

@@ -25,6 +25,10 @@ def delta(index: int, **more: Any) -> dict[str, Any]:
     return {"event_type": "step.delta", "index": index, "delta": {"type": "text", **more}}
 
 
+def odd(index: int, **step: Any) -> dict[str, Any]:
+    return {"event_type": "step.start", "index": index, "step": step}
+
+
 def stop(index: int) -> dict[str, Any]:
     return {"event_type": "step.stop", "index": index}
 
@@ -36,6 +40,25 @@ def test_a_step_passes_and_a_repeated_batch_passes_once() -> None:
     assert gate.admit(batch(1, *events)) == []
     assert len(gate.admit(batch(2, *events[1:], start(1)))) == 1
     assert gate.accepted == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "sound"),
+    [
+        ("model_output", {"type": "text", "text": "a"}),
+        ("model_output", {"type": "text_annotation_delta", "annotations": [{"type": "x"}]}),
+        ("model_output", {"type": "image", "data": "AA==", "mime_type": "image/png"}),
+        ("thought", {"type": "thought_summary", "content": {"type": "text", "text": "a"}}),
+        ("thought", {"type": "thought_summary", "content": {"type": "image", "data": "AA=="}}),
+        ("thought", {"type": "thought_signature", "signature": "a"}),
+        ("function_call", {"type": "arguments_delta", "arguments": '{"a"'}),
+        ("code_execution_call", {"type": "code_execution_call", "arguments": {"code": "1"}}),
+        ("code_execution_result", {"type": "code_execution_result", "result": "a"}),
+        ("google_search_result", {"type": "google_search_result", "result": [{"url": "u"}]}),
+    ],
+)
+def test_what_loops_send_passes(kind: str, sound: dict[str, Any]) -> None:
+    assert len(EventGate(ROOM).admit(batch(1, start(0, kind), delta(0, **sound), stop(0)))) == 3
 
 
 def test_a_gap_is_told_apart_from_a_broken_rule() -> None:
@@ -53,6 +76,18 @@ def test_a_gap_is_told_apart_from_a_broken_rule() -> None:
         [start(0), delta(1, text="other")],
         [start(0, "user_input")],
         [start(0, "made_up")],
+        [odd(0, type=["text"])],
+        [odd(0, type="model_output", content="text")],
+        [odd(0, type="function_call", arguments=[1])],
+        [start(0), delta(0)],
+        [start(0), delta(0, text=7)],
+        [start(0), delta(0, type=["text"])],
+        [start(0, "thought"), delta(0, type="thought_summary", content=[1])],
+        [start(0, "thought"), delta(0, type="thought_summary", content={"type": "text"})],
+        [start(0, "thought"), delta(0, type="thought_signature")],
+        [start(0, "function_call"), delta(0, type="arguments_delta", arguments={})],
+        [start(0, "code_execution_call"), delta(0, type="code_execution_call", arguments="x")],
+        [start(0), delta(0, type="text_annotation_delta", annotations=[1])],
     ],
 )
 def test_broken_rules_are_refused(events: list[dict[str, Any]]) -> None:

@@ -57,5 +57,43 @@ if open("/proc/self/uid_map").read().split() == ["0", "0", "4294967295"]:
 for name in os.listdir("/proc"):
     if name.isdigit() and open(f"/proc/{name}/comm").read().strip() in ("sshd", "systemd"):
         found.append(f"service {name}")
+SECRETS = ("id_rsa", "id_ed25519", ".netrc", ".pgpass", ".git-credentials", "credentials.json",
+    "kubeconfig", ".dockerconfigjson", ".bash_history", ".python_history", "authorized_keys")
+found += [f"secret {path}" for path in lines("find / -xdev '(' " + " -o ".join(
+    f"-name {name}" for name in SECRETS) + " ')' -type f 2>/dev/null")]
+found += [f"secret {path}" for path in (
+    "/var/run/secrets/kubernetes.io", "/root/.aws", "/root/.kube", "/root/.docker")
+    if os.path.exists(path)]
+found += [f"private key {path}" for path in lines(
+    "grep -rlI -e 'PRIVATE KEY''-----' /etc /home /opt /root /run /tmp /var /workspace "
+    "2>/dev/null")]
+found += [f"readable {path}" for path in ("/etc/shadow", "/etc/gshadow", "/proc/1/environ",
+    "/proc/1/root", "/proc/kcore", "/proc/vmallocinfo", "/proc/slabinfo", "/dev/mem")
+    if os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0))]
+import sys, sysconfig
+ways = [*os.environ["PATH"].split(":"), *filter(os.path.isdir, sys.path), "/etc", "/etc/cron.d",
+    "/etc/ld.so.conf.d", "/etc/profile.d", "/lib", "/usr/lib", "/opt/sandlot", "/root"]
+found += [f"searched and writable {path}" for path in ways if os.access(path, os.W_OK)]
+if os.path.exists("/etc/ld.so.preload"):
+    found.append("libraries preloaded for all")
+if any(int(line.split()[0], 16) for line in open("/proc/kallsyms")):
+    found.append("addresses of the kernel")
+if os.path.exists("/proc/2/comm") and open("/proc/2/comm").read() == "kthreadd\n":
+    found.append("processes of the host")
+for line in open("/proc/net/unix").read().splitlines()[1:]:
+    name = line.split()[7:]
+    if name and name[0].startswith("@"):
+        found.append(f"abstract socket {name[0].rstrip('0123456789abcdef-')}")
+for path in ("/sys/kernel/debug", "/sys/kernel/security", "/sys/kernel/tracing", "/sys/fs/bpf",
+        "/proc/sys/fs/binfmt_misc", "/sys/devices/virtual/powercap", "/proc/acpi", "/proc/scsi"):
+    try:
+        found += [f"kernel part {path}"] if os.listdir(path) else []
+    except OSError:
+        pass
+def namespace(kind):
+    return os.stat(f"/proc/self/ns/{kind}").st_ino
+FIRST = {"uts": 0xEFFFFFFE, "ipc": 0xEFFFFFFF, "pid": 0xEFFFFFFC, "cgroup": 0xEFFFFFFB}
+found += [f"{kind} namespace of the host" for kind, first in FIRST.items()
+    if namespace(kind) == first]
 print("\n".join(sorted(set(found))))
 """

@@ -7,7 +7,7 @@ kernel are opened and not written, calls get arguments that make them fail after
 from __future__ import annotations
 
 ATTEMPTS = r"""
-import ctypes, json, os, socket, stat, struct, subprocess
+import ctypes, glob, json, mmap, os, socket, stat, struct, subprocess
 libc = ctypes.CDLL(None, use_errno=True)
 lines = open("/proc/self/status").read().splitlines()
 status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
@@ -27,6 +27,16 @@ def syscall(number, *arguments):
         os._exit(ctypes.get_errno() if failed else 0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
+def old_call(number):
+    # of 32-bit programs, whose numbers are others; how its process ended
+    place = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    place.write(b"\x53\xb8" + struct.pack("<I", number) + b"\xcd\x80\x5b\xc3")
+    call = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(place)))
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if call() > 0 else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
 def checked(call):
     if call() != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -40,6 +50,12 @@ def readable(path):
             if not file.read(16):
                 raise OSError(0, "empty")
     return attempt(read)
+
+def opened(path):
+    return attempt(lambda: os.close(os.open(path, os.O_RDONLY)))
+
+def send(host, port):
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"?", (host, port))
 
 def make_device():
     os.mknod("/tmp/probe", stat.S_IFBLK | 0o600, os.makedev(7, 0))
@@ -59,9 +75,9 @@ def others():
             except FileNotFoundError:
                 continue
 
-def of_others(what):
+def of_others(what, look=readable):
     return {
-        str(pid): readable(f"/proc/{pid}/{what}") for pid, uid in others() if uid != os.getuid()
+        str(pid): look(f"/proc/{pid}/{what}") for pid, uid in others() if uid != os.getuid()
     }
 
 CLONE_NEWUSER = 0x10000000
@@ -81,7 +97,9 @@ found = {
     "writable": {path: writable(path) for path in (
         "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/sys/vm/drop_caches",
         "/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/pids/pids.max",
-        "/usr/bin/python3", "/etc/passwd")},
+        "/usr/bin/env", "/etc/passwd")},
+    "groups": {path: writable(path) for name in ("notify_on_release", "cgroup.procs")
+        for path in glob.glob(f"/sys/fs/cgroup/pids/{name}") + glob.glob(f"/sys/fs/cgroup/{name}")},
     "readable": {path: readable(path) for path in (
         "/proc/kcore", "/proc/keys", "/proc/timer_list")},
     "firmware": listed("/sys/firmware"),
@@ -106,7 +124,7 @@ found = {
         "cloexec": (2, 1 | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK),
         "route": (16, 3, 0)}.items()},
     "environments_of_others": of_others("environ"),
-    "memory_of_others": of_others("mem"),
+    "memory_of_others": of_others("mem", opened),
     "maps_of_others": of_others("maps"),
     "descriptors_of_others": {str(pid): listed(f"/proc/{pid}/fd") for pid, uid in others()
         if uid != os.getuid()},
@@ -121,6 +139,10 @@ found = {
     "connected": {host: attempt(lambda: socket.create_connection((host, port), 2).close())
         for host, port in {"1.1.1.1": 53, "172.17.0.1": 2375, "10.0.0.1": 80,
         "169.254.169.254": 80, "2606:4700:4700::1111": 53}.items()},
+    "sent": {host: attempt(lambda: send(host, port)) for host, port in {
+        "8.8.8.8": 53, "172.17.0.1": 53, "10.0.0.1": 53}.items()},
+    "old_call": old_call(20) if os.uname().machine == "x86_64" else None,
+    "niceness": syscall(141, 0, 0, -20),
     "set_uid": subprocess.run("find / -xdev -perm /6000 -type f 2>/dev/null", shell=True,
         capture_output=True, text=True).stdout.split(),
 }

@@ -69,6 +69,12 @@ def test_a12_methods_and_hosts_are_not_talked_into(
     assert foreign.status_code >= 400, "a page that rebinds its name to this host gets nothing"
     origin = http.get("/v1/environments", headers={"Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in origin.headers
+    ask = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    flight = http.options("/v1/interactions", headers=ask)
+    assert not [name for name in flight.headers if name.startswith("access-control-")]
+    forwarded = {"X-Forwarded-Host": "evil.example", "X-Forwarded-For": "127.0.0.1"}
+    assert httpx2.get(f"{sandlot.url}/v1/environments", headers=forwarded).status_code == 401
+    assert http.get("/v1/environments").status_code == 200, "the control is served"
 
 
 def test_a24_what_is_open_says_nothing_secret(sandlot: RunningController) -> None:

@@ -4,7 +4,13 @@ import ast
 import re
 from pathlib import Path
 
-from tests.security.catalogue import CATALOGUE, LEFT_OUT, ON_GVISOR
+from tests.security.catalogue import (
+    CATALOGUE,
+    CONTROLS,
+    LEFT_OUT,
+    ON_GVISOR,
+    WITHOUT_CONTROL,
+)
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
@@ -35,6 +41,16 @@ def test_every_case_is_tried_or_left_out_with_a_reason() -> None:
 def test_what_the_reasons_point_to_is_there() -> None:
     named = {path for reason in LEFT_OUT.values() for path in _NAMED.findall(reason)}
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+def test_exhaustion_has_controls_or_a_reason() -> None:
+    cases = {case for case in tried() if case.startswith("X-")}
+    assert set(CONTROLS) | set(WITHOUT_CONTROL) == cases
+    assert set(CONTROLS) & set(WITHOUT_CONTROL) == set()
+    for case, name in CONTROLS.items():
+        assert name in names_of_tests() and name.startswith(
+            f"test_{case.lower().replace('-', '')}_"
+        )
 
 
 def test_what_differs_on_gvisor_is_tried_and_documented() -> None:

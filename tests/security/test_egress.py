@@ -191,26 +191,39 @@ def test_n13_what_is_no_plain_request_is_refused(beyond: RunningController) -> N
     assert control.startswith("HTTP/1.1 200")
 
 
+@pytest.mark.parametrize(
+    ("most", "asked_for"), [(50, 1000), (256, 100)], ids=["flood", "fewer than may be"]
+)
 def test_n13_a_thousand_connections_do_not_keep_others_from_theirs(
-    beyond: RunningController,
+    beyond: RunningController, most: int, asked_for: int
 ) -> None:
     flood = f"""{ASK}
-held, answers = [], []
-for _ in range(1000):
-    proxy = socket.create_connection(("127.0.0.1", 3128), 30)
+import time
+held, said = [], dict()
+for _ in range({asked_for}):
+    proxy = socket.create_connection(("127.0.0.1", 3128), 60)
+    held.append(proxy)
     try:
         proxy.sendall(b"CONNECT a.test:443 HTTP/1.1\\r\\nHost: a.test:443\\r\\n\\r\\n")
-    except OSError:
-        pass  # it was turned away before it could ask
-    held.append(proxy)
-print(len(held))
-open("/workspace/held", "w").close()
-import time
+        answer = proxy.recv(12).decode("latin-1").partition(" ")[2]
+    except ConnectionError:
+        answer = "reset"
+    said[answer] = said.get(answer, 0) + 1
+with open("/workspace/said.new", "w") as file:
+    json.dump(said, file)
+import os
+os.rename("/workspace/said.new", "/workspace/said")
 time.sleep(600)
 """
-    started = beyond.run(fence("python", flood), allowing("*"), background=True)
+    rules = {**allowing("*"), "limits": {"connections": most}}
+    started = beyond.run(fence("python", flood), rules, background=True)
     assert started.environment_id is not None
-    beyond.wait_for_step(started.id, "code_execution_call")
+    beyond.wait_for_file(started, "said")
+    said = json.loads(
+        beyond.client.environments.files.read(started.environment_id, "workspace/said")
+    )
+    assert sum(said.values()) == asked_for
+    assert said.get("200", 0) == min(most, asked_for), said
     other = beyond.run(fence("bash", "curl -sS -m 60 https://b.test/"), allowing("*"))
     assert "b.test" in results(other)[0]
     beyond.client.interactions.cancel(started.id)
@@ -254,6 +267,8 @@ def test_n16_an_empty_list_allows_nothing(beyond: RunningController, world: Outs
     said = results(beyond.run(fence("bash", "curl -sS -m 30 http://empty.test/"), allowing()))
     assert "nothing is allowed" in said[0]
     assert not [one for one in world.asked if "empty.test" in one]
+    beyond.run(fence("bash", "curl -sS -m 30 http://empty.test/"), allowing("empty.test"))
+    assert [one for one in world.asked if "empty.test" in one], "the control is asked for"
 
 
 def test_n17_the_callers_own_credentials_do_not_pass(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+import errno
+from typing import Any
 
 import pytest
 
@@ -25,9 +26,12 @@ def test_x01_a_fork_bomb_ends(unharmed: RunningController) -> None:
 
 
 def test_x01_cancelling_works_in_the_middle_of_one(unharmed: RunningController) -> None:
-    flood = "echo begun; for i in $(seq 5000); do sleep 600 & done 2>/dev/null; wait"
+    flood = (
+        "for i in $(seq 150); do sleep 600 & done; : > many; "
+        "while :; do sleep 600 & done 2>/dev/null"
+    )
     started = unharmed.start(fence("bash", flood))
-    unharmed.wait_for_step(started.id, "begun")
+    unharmed.wait_for_file(started, "many")
     assert unharmed.client.interactions.cancel(started.id).status == "cancelled"
 
 
@@ -54,44 +58,6 @@ def test_x02_a_command_that_dies_of_memory_says_so(unharmed: RunningController) 
     assert "ran out of memory (512 MiB)" in results(run)[0] and "137" in results(run)[0]
 
 
-def test_x04_full_disks_are_told_and_the_host_has_its_own(unharmed: RunningController) -> None:
-    before = shutil.disk_usage(unharmed.folder.path).free
-    places = ("/workspace", "/tmp", "/dev/shm")
-    fill = "; ".join(
-        f"for i in $(seq 40); do head -c 30M /dev/zero > {place}/big$i || break; done 2>&1"
-        for place in places
-    )
-    clean = "rm -f /workspace/big* /tmp/big* /dev/shm/big*; echo works > /workspace/after"
-    run = unharmed.run(fence("bash", fill, clean, "cat /workspace/after"))
-    assert results(run)[0].count("No space left on device") == len(places)
-    assert results(run)[2] == "works\n"
-    assert before - shutil.disk_usage(unharmed.folder.path).free < 1024**3
-
-
-def test_x04_a_file_has_a_largest_size(unharmed: RunningController) -> None:
-    run = unharmed.run(
-        fence("bash", "head -c 40M /dev/zero > big; echo $(($(wc -c < big) >> 20)) big")
-    )
-    assert "File too large" in results(run)[0] or "File size limit" in results(run)[0]
-    assert "32 big" in results(run)[0]
-
-
-def test_x04_files_are_counted(unharmed: RunningController) -> None:
-    code = """
-import os
-for folder in ("/workspace/many", "/dev/shm/many"):
-    os.mkdir(folder)
-    try:
-        for number in range(10**7):
-            os.close(os.open(f"{folder}/{number}", os.O_CREAT))
-    except OSError as error:
-        print(error.strerror, number < 20_000)
-"""
-    run = unharmed.run(fence("python", code, "print(1)"))
-    assert results(run)[0] == "No space left on device True\n" * 2
-    assert results(run)[1] == "1\n", "the kernel still runs"
-
-
 def test_x05_open_files_are_counted(unharmed: RunningController) -> None:
     code = """
 import os
@@ -108,10 +74,10 @@ finally:
 
 
 def test_x07_outputs_are_cut_and_it_is_said(unharmed: RunningController) -> None:
-    flood = 'from IPython.display import display\nfor i in range(20_000): display("d" * 100)'
-    cells = ("print('y' * 50_000_000)", "'z' * 50_000_000", flood)
+    flood = 'from IPython.display import display\nfor i in range(5_000): display("d" * 100)'
+    cells = ("print('y' * 10_000_000)", "'z' * 10_000_000", flood)
     run = unharmed.run(
-        "\n".join([fence("python", *cells), fence("bash", "yes | head -c 300000000")])
+        "\n".join([fence("python", *cells), fence("bash", "yes | head -c 100000000")])
     )
     assert run.status == "completed"
     for text in results(run):
@@ -119,9 +85,11 @@ def test_x07_outputs_are_cut_and_it_is_said(unharmed: RunningController) -> None
         assert "truncated" in text or "omitted" in text or "…" in text or "left out" in text
 
 
-def test_x08_a_sandbox_gets_no_more_processors_than_it_may(unharmed: RunningController) -> None:
-    run = unharmed.run(fence("bash", "nice -n -20 true 2>&1; cat /sys/fs/cgroup/cpu/cpu.*_us"))
-    assert "ermission denied" in results(run)[0] or "cannot set niceness" in results(run)[0]
-    assert run.environment_id
-    made = unharmed.sandbox_of(run.environment_id).attrs["HostConfig"]
+def test_x08_a_sandbox_gets_no_more_processors_than_it_may(
+    unharmed: RunningController, seen: dict[str, Any], weak: dict[str, Any]
+) -> None:
+    assert seen["niceness"] in (errno.EACCES, errno.EPERM) and weak["niceness"] == 0
+    environment = unharmed.run(fence("bash", "true")).environment_id
+    assert environment is not None
+    made = unharmed.sandbox_of(environment).attrs["HostConfig"]
     assert made["NanoCpus"] == 2_000_000_000 and made["CpuShares"] < 1024

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+import io
+import tarfile
 from typing import Any
 
 import docker
@@ -32,12 +33,20 @@ def run_with(controller: RunningController, prompt: str, **settings: Any) -> Int
     )
 
 
+SLEEPERS = """
+import os, time
+for number in range(60):
+    if os.fork() == 0:
+        time.sleep(600)
+        os._exit(0)
+"""
+
+
 @pytest.mark.parametrize(("pids", "refused"), [(64, True), (200, False)])
 def test_x01_so_many_processes_as_were_asked_for(
     unharmed: RunningController, pids: int, refused: bool
 ) -> None:
-    many = "for i in $(seq 60); do sleep 60 & done 2>&1"
-    run = unharmed.run(fence("bash", many), remote(pids=pids))
+    run = unharmed.run(fence("python", SLEEPERS), remote(pids=pids))
     assert (f"limited to {pids} processes" in results(run)[0]) is refused
 
 
@@ -52,37 +61,11 @@ def test_x02_so_much_memory_as_was_asked_for(
     assert (f"ran out of memory ({memory} MiB)" in results(run)[0]) is dies
 
 
-PAGE = """<script>const kept = [];
-function eat() { for (let n = 0; n < 16; n++) {
-  const piece = new Uint8Array(8 * 1024 * 1024);
-  for (let at = 0; at < piece.length; at += 4096) piece[at] = 1;
-  kept.push(piece); } setTimeout(eat, 0); }
-setTimeout(eat, 100);</script>eats"""
-
-
-def test_x02_a_page_that_eats_memory_costs_the_browser_and_nothing_else(
-    unharmed: RunningController,
-) -> None:
-    write = (
-        "import pathlib; kept = 7\n"
-        f"pathlib.Path('/workspace/eat.html').write_text({PAGE!r})\n"
-        "pathlib.Path('/workspace/calm.html').write_text('<p>calm')"
-    )
-    open_page = '```tool browser_navigate\n{{"url": "/workspace/{}.html"}}\n```\n'
-    wait = '```tool browser_wait\n{"text": "never", "seconds": 60}\n```\n'
-    prompt = fence("python", write) + "\n" + open_page.format("eat") + wait
-    run = unharmed.run(prompt + open_page.format("calm") + fence("python", "print(kept)"))
-    assert run.status == "completed"
-    told = "".join(results(run)[1:3])
-    assert "ran out of memory (512 MiB)" in told or "crashed" in told, told
-    assert "calm" in results(run)[3] and results(run)[4] == "7\n", "the kernel did not notice"
-
-
 KIN = """
 import subprocess, sys, time
 own = "open('/proc/self/oom_score_adj', 'w').write('500')"
 exec(own)
-code = own + "; import time; x = bytearray({mib} * 1024 * 1024); time.sleep(600)"
+code = own + "; import time; x = bytearray({mib} * 1024 * 1024); time.sleep(60)"
 kin = [subprocess.Popen([sys.executable, "-S", "-E", "-c", code]) for _ in range({count})]
 print("begun", flush=True)
 {then}
@@ -94,7 +77,9 @@ def test_x03_a_sandbox_that_dies_of_memory_says_so_and_keeps_its_files(
     unharmed: RunningController,
 ) -> None:
     hoard = KIN.format(mib=4, count=150, then="time.sleep(600)")
-    run = unharmed.run(fence("bash", "echo kept > /workspace/kept") + "\n" + fence("python", hoard))
+    # Where the hands die first and their kin with them, the next one goes on.
+    prompt = fence("bash", "echo kept > /workspace/kept") + "\n" + fence("python", *[hoard] * 5)
+    run = unharmed.run(prompt)
     assert run.status == "failed" and run.errors[0].code == "out_of_memory"
     assert "512 MiB" in run.errors[0].message
     again = unharmed.run(fence("bash", "cat /workspace/kept"), run.environment_id)
@@ -137,26 +122,6 @@ def test_x04_memory_without_an_owner_does_not_stay(unharmed: RunningController, 
     assert int(weak) == 8, "where nothing holds them they outlive their process"
 
 
-QUEUES = """
-import ctypes, os
-libc = ctypes.CDLL(None, use_errno=True)
-made = 0
-while libc.msgget(0, 0o1600) >= 0 and made < 5000: made += 1
-print(made)
-for folder in ("/tmp", "/dev/shm"):
-    os.mkdir(folder + "/many")
-    try:
-        for number in range(10**6): os.close(os.open(f"{folder}/many/{number}", os.O_CREAT))
-    except OSError as error: print(error.strerror)
-"""
-
-
-def test_x04_queues_and_files_in_memory_are_counted(unharmed: RunningController) -> None:
-    run = unharmed.run(fence("python", QUEUES, "import pandas; print('room left')"))
-    assert results(run)[0] == "32\n" + "No space left on device\n" * 2
-    assert results(run)[1] == "room left\n"
-
-
 @pytest.mark.parametrize("most", [300, 4096])
 def test_x05_so_many_open_files_as_were_asked_for(unharmed: RunningController, most: int) -> None:
     code = (
@@ -169,15 +134,30 @@ def test_x05_so_many_open_files_as_were_asked_for(unharmed: RunningController, m
     assert reason == "Too many open files" and most - 100 < int(count) < most
 
 
-def test_x07_pictures_and_displays_without_end_are_cut(unharmed: RunningController) -> None:
-    show = "from IPython.display import display\n"
-    pictures = show + "for _ in range(60): display({'image/png': 'A' * 8_388_608}, raw=True)"
-    displays = show + "for number in range(100_000): display(number)"
-    run = unharmed.run(fence("python", pictures, displays, "print('alive')"))
+SHOW = """
+from IPython.display import display
+for number in range({pictures}): display({{'image/png': 'A' * {size}}}, raw=True)
+for number in range({displays}): display(number)
+"""
+
+
+@pytest.mark.parametrize("is_too_much", [True, False])
+def test_x07_pictures_and_displays_without_end_are_cut(
+    unharmed: RunningController, is_too_much: bool
+) -> None:
+    cells = [SHOW.format(pictures=60, size=1_398_100, displays=0)]
+    cells += [SHOW.format(pictures=0, size=0, displays=20_000)]
+    if not is_too_much:
+        cells = [SHOW.format(pictures=3, size=1024, displays=0)]
+        cells += [SHOW.format(pictures=0, size=0, displays=1000)]
+    run = unharmed.run(fence("python", *cells, "print('alive')"))
     assert run.status == "completed"
-    assert "59 more pictures left out" in results(run)[0]
-    assert "left out" in results(run)[1] and len(results(run)[1]) < 25_000
-    assert results(run)[2] == "alive\n"
+    pictures, displays, alive = results(run)
+    assert ("52 more pictures left out" in pictures) is is_too_much, "8 MiB of them fit"
+    assert pictures.count("[picture") == (8 if is_too_much else 3)
+    assert ("left out" in displays) is is_too_much and len(displays) < 25_000
+    assert is_too_much or displays.split() == [str(number) for number in range(1000)]
+    assert alive == "alive\n"
 
 
 NOISE = "import base64, os\nfrom IPython.display import display\n" + (
@@ -223,24 +203,15 @@ print(throttled() > before)
 """
 
 
-def test_x08_busy_loops_are_held_at_what_was_asked_for(unharmed: RunningController) -> None:
-    loops = THROTTLED.format(loops=64, seconds=60)
-    assert results(unharmed.run(fence("python", loops), remote(cpus=0.2))) == ["True\n"]
+@pytest.mark.parametrize(
+    ("cpus", "loops", "is_held"), [(0.5, 64, True), (2, 1, False)], ids=["tight", "roomy"]
+)
+def test_x08_busy_loops_are_held_at_what_was_asked_for(
+    unharmed: RunningController, cpus: float, loops: int, is_held: bool
+) -> None:
+    code = THROTTLED.format(loops=loops, seconds=60 if is_held else 2)
+    assert results(unharmed.run(fence("python", code), remote(cpus=cpus))) == [f"{is_held}\n"]
     assert unharmed.client.is_ready(), "the controller has its own time"
-
-
-def test_x10_what_unpacks_to_too_much_ends_at_the_workspace(unharmed: RunningController) -> None:
-    before = shutil.disk_usage(unharmed.folder.path).free
-    bomb = "head -c 300M /dev/zero | gzip > bomb.gz; ls -s bomb.gz; gunzip -c bomb.gz > big 2>&1"
-    parts = "gunzip -c bomb.gz | split -b 20M - part. 2>&1; rm -f part.* big"
-    sparse = "truncate -s 1T sparse 2>&1; truncate -s 20M small && echo made"
-    run = unharmed.run(fence("bash", bomb, parts, sparse, "gunzip -c bomb.gz | wc -c"))
-    assert "File" in results(run)[0] or "exit status" in results(run)[0]
-    assert "No space left" in results(run)[1]
-    assert "File too large" in results(run)[2] or "File size limit" in results(run)[2]
-    assert "made" in results(run)[2]
-    assert results(run)[3] == f"{300 * MIB}\n", "as a stream it does no harm"
-    assert before - shutil.disk_usage(unharmed.folder.path).free < 300 * MIB
 
 
 def test_x14_a_budget_of_tokens_is_checked_before_the_next_call(
@@ -263,25 +234,13 @@ def test_x14_turns_without_end_end(unharmed: RunningController) -> None:
 
 
 def test_x14_a_run_and_a_tool_have_their_time_and_it_is_told(unharmed: RunningController) -> None:
-    sleep = fence("bash", "sleep 600")
-    tool = run_with(unharmed, sleep, limits={"tool_timeout_seconds": 0.5})
+    sleep = fence("bash", "sleep {}; echo slept")
+    tool = run_with(unharmed, sleep.format(600), limits={"tool_timeout_seconds": 0.5})
     assert tool.status == "completed" and "stopped after 0.5 s" in results(tool)[0]
-    whole = run_with(unharmed, sleep, limits={"timeout_seconds": 1})
+    whole = run_with(unharmed, sleep.format(600), limits={"timeout_seconds": 1})
     assert whole.status == "incomplete" and whole.errors[0].code == "time_limit"
-
-
-@pytest.mark.parametrize(
-    "limits",
-    [{"memory_bytes": 2**40}, {"cpus": 64}, {"pids": 10**6}, {"sent_bytes": 2**60}],
-    ids=lambda limits: next(iter(limits)),
-)
-def test_x14_nobody_gets_more_than_the_operator_allows(
-    http: httpx2.Client, limits: dict[str, Any]
-) -> None:
-    body = {"agent": "antigravity", "agent_config": config(), "input": "hi"}
-    answer = http.post("/v1/interactions", json={**body, "environment": remote(**limits)})
-    assert answer.status_code == 400
-    assert f"environment.limits.{next(iter(limits))}" in answer.text
+    more = {"tool_timeout_seconds": 200, "timeout_seconds": 250}
+    assert results(run_with(unharmed, sleep.format(1.5), limits=more)) == ["slept\n"]
 
 
 CROWD = """
@@ -300,26 +259,39 @@ def test_x16_crowds_of_files_and_deep_folders_come_in_pages(
     run = unharmed.run(fence("python", CROWD))
     assert run.status == "completed"
     where = f"/v1/environments/{run.environment_id}/files/workspace"
+    names = listed(http, f"{where}/many")
+    assert len(names) == 5000 == len(set(names))
+    assert len(listed(http, f"{where}/deep", recursive="true")) == 1500
+    packed = http.get(where, params={"alt": "media", "recursive": "true"})
+    with tarfile.open(fileobj=io.BytesIO(packed.content)) as archive:
+        assert sum(name.startswith(("many/", "deep/")) for name in archive.getnames()) == 6500
+    assert len(listed(http, f"{where}/many", page_size=1000, pages=1)) == 1000, "it is a page"
+
+
+def listed(http: httpx2.Client, folder: str, pages: int = 100, **more: Any) -> list[str]:
+    """The names of a folder's entries, of so many pages."""
     names: list[str] = []
-    query: dict[str, Any] = {"page_size": 1000}
-    while True:
-        page = http.get(f"{where}/many", params=query).json()
+    query: dict[str, Any] = {"page_size": 1000, **more}
+    while pages > 0:
+        answer = http.get(folder, params=query)
+        assert answer.status_code == 200 and len(answer.content) < 16 * MIB
+        page = answer.json()
         assert len(page["files"]) <= 1000
         names += [one["name"] for one in page["files"]]
-        if not page.get("next_page_token"):
-            break
-        query["page_token"] = page["next_page_token"]
-    assert len(names) == 5000 == len(set(names))
-    deep = http.get(f"{where}/deep", params={"recursive": "true", "page_size": 1000})
-    assert deep.status_code < 500 and len(deep.content) < 16 * MIB
+        query["page_token"] = page.get("next_page_token")
+        pages = pages - 1 if query["page_token"] else 0
+    return names
 
 
 def test_x17_a_sandbox_works_while_another_writes_without_pause(
     unharmed: RunningController,
 ) -> None:
-    hog = "echo begun; while :; do head -c 30M /dev/zero > big; sync big; rm big; done"
+    hog = (
+        "for ((n = 1; ; n++)); do head -c 30M /dev/zero > big; sync big; rm big; "
+        "touch round-$n; done"
+    )
     started = unharmed.start(fence("bash", hog))
-    unharmed.wait_for_step(started.id, "begun")
+    unharmed.wait_for_file(started, "round-1")
     work = "import os\nwith open('/workspace/x', 'w') as file:\n    for _ in range(20):\n"
     work += "        file.write('x' * 1000); file.flush(); os.fsync(file.fileno())\nprint('done')"
     assert results(unharmed.run(fence("python", work))) == ["done\n"]

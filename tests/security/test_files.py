@@ -147,6 +147,12 @@ HOSTILE = {
 }
 
 
+LOOK = (
+    "find / -name 'evil*' -not -path '/workspace/*' -not -path '/proc/*'; "
+    "find /workspace -name 'evil*' '(' -perm /6000 -o -type b -o -links +1 ')'; echo end"
+)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_f03_a_hostile_archive_writes_nowhere_else(
     sandlot: RunningController, http: httpx2.Client, environment: str, name: str
@@ -154,12 +160,21 @@ def test_f03_a_hostile_archive_writes_nowhere_else(
     url = f"/upload/v1/environments/{environment}/files/workspace/from-{name}"
     answer = http.put(url, params={"extract": "true"}, content=HOSTILE[name])
     assert answer.status_code in (200, 400), answer.text
-    look = (
-        "find / -xdev -name 'evil*' -not -path '/workspace/*'; ls /tmp | grep evil; "
-        "find /workspace -name 'evil*' '(' -perm /6000 -o -type b -o -links +1 ')'; echo end"
-    )
-    found = sandlot.run(fence("bash", f"({look}) 2>/dev/null"), environment)
+    found = sandlot.run(fence("bash", f"({LOOK}) 2>/dev/null"), environment)
     assert results(found) == ["end\n"]
+
+
+def test_f03_control_what_a_hostile_archive_wrote_would_be_found(
+    sandlot: RunningController, environment: str
+) -> None:
+    plant = (
+        "mkdir /workspace/planted; cd /workspace/planted; echo > evil-set-uid; "
+        "chmod 6755 evil-set-uid; echo > evil-hard; ln evil-hard other; echo > /tmp/evil-up"
+    )
+    clean = "rm -r /workspace/planted /tmp/evil-up"
+    found = sandlot.run(fence("bash", plant, f"({LOOK}) 2>/dev/null", clean), environment)
+    for name in ("evil-set-uid", "evil-hard", "/tmp/evil-up"):
+        assert name in results(found)[1]
 
 
 def test_f03_a_good_archive_is_unpacked(http: httpx2.Client, environment: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.security.conftest import WeakRunner
 from tests.support.sandlot import RunningController, fence, results
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300), pytest.mark.usefixtures("unharmed")]
@@ -19,7 +20,9 @@ def test_n01_there_is_no_interface_but_loopback(seen: Found, weak: Found) -> Non
 
 def test_n02_no_address_is_reached(seen: Found, weak: Found) -> None:
     assert set(seen["connected"].values()) <= {"Network is unreachable", "No route to host"}
-    assert weak["connected"]["172.17.0.1"] != "Network is unreachable", "a route shows"
+    assert set(seen["sent"].values()) <= {"Network is unreachable", "No route to host"}
+    for what in ("connected", "sent"):
+        assert weak[what]["172.17.0.1"] != "Network is unreachable", "a route shows"
 
 
 def test_n08_nothing_of_another_environment_is_found(unharmed: RunningController) -> None:
@@ -38,7 +41,9 @@ def test_n08_nothing_of_another_environment_is_found(unharmed: RunningController
         assert canary not in results(second)[0]
 
 
-def test_n09_the_socket_of_another_sandbox_is_not_reached(unharmed: RunningController) -> None:
+def test_n09_the_socket_of_another_sandbox_is_not_reached(
+    unharmed: RunningController, run_weakly: WeakRunner
+) -> None:
     folders = sorted(path.name for path in (unharmed.folder.path / "s").iterdir())
     assert folders
     tries = [f"/run/sandlot/../{name}/gateway.sock" for name in folders]
@@ -55,3 +60,5 @@ for path in {tries!r}:
 """
     said = results(unharmed.run(fence("python", code)))[0].splitlines()
     assert len(said) == len(tries) and "connected" not in said
+    with_all_folders = run_weakly(code, [unharmed.folder.path / "s"])
+    assert "connected" in with_all_folders.decode().splitlines()

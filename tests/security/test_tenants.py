@@ -159,6 +159,38 @@ def test_a08_cursors_give_nothing_of_others(alpha: Owner, beta: httpx2.Client) -
             assert beta.get(f"{path}?{query}").status_code == 400, f"{path}?{query}"
 
 
+META = ("' OR '1'='1", '" OR ""="', "1; DROP TABLE interactions; --", "%", "_", "alph%", "\\")
+FILTERS = [
+    ("/v1/operations", ("page_token", "status", "done", "page_size")),
+    ("/v1/environments", ("page_token", "page_size")),
+    ("/v1/files", ("page_token", "pageToken", "page_size")),
+    ("/v1/credentials", ("page_token", "page_size")),
+    ("/v1/agents", ("page_token", "page_size")),
+]
+
+
+def test_a21_signs_of_sql_mean_themselves(
+    tenants: Tenants, alpha: Owner, beta: httpx2.Client
+) -> None:
+    before = tenants.rows("alpha")
+    for path, names in FILTERS:
+        everything = alpha.world.http.get(path)
+        assert everything.status_code == 200
+        for name in names:
+            for sign in META:
+                answer = beta.get(path, params={name: sign})
+                assert answer.status_code in {200, 400, 404}, f"{path} {name}={sign}: {answer}"
+                told = [one for one in alpha.ids.values() if len(one) > 12 and one in answer.text]
+                assert told == [], f"{path} {name}={sign}"
+    with tenants.operator() as operator:
+        for sign in META:
+            found = operator.get("/v1/keys", params={"project": sign})
+            assert found.status_code in {400, 404} or found.json().get("keys", []) == []
+        control = operator.get("/v1/keys", params={"project": "alpha"}).json()["keys"]
+        assert {key["project"] for key in control} == {"alpha"}
+    assert tenants.rows("alpha") == before
+
+
 def test_a05_generated_calls_of_another_project_change_nothing(
     tenants: Tenants, alpha: Owner, tmp_path: Path
 ) -> None:

@@ -54,6 +54,18 @@ class RunningController:
                 return
         raise AssertionError(f"{text!r} never came")
 
+    def wait_for_file(self, run: Interaction, name: str) -> None:
+        """Until what a run does has made a file in its workspace."""
+        assert run.environment_id is not None
+        self.wait_for_step(run.id, "code_execution_call")
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            found = self.client.environments.files.list(run.environment_id, "workspace")
+            if name in {entry.name for entry in found}:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{name!r} was never made")
+
     def decisions(self, run: Interaction, *hosts: str) -> list[NetworkEvent]:
         """What became of a run's requests, once those to `hosts` are over and told."""
         assert run.environment_id is not None

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from runtime.api.auth import CallerDep
+from runtime.api.auth import REFUSAL, CallerDep, caller_of
+from runtime.api.creation import staying
 from runtime.api.environments import EnvironmentsDep
 from runtime.api.faults import documented, fault_response
 from runtime.api.file_paths import FILES
 from runtime.api.schemas import UPLOAD_HEADERS, bytes_body
-from runtime.errors import InvalidRequest, SandlotError
+from runtime.api.services import services_of
+from runtime.errors import InvalidRequest, SandlotError, Unauthenticated
 from runtime.schema import resources
 
 _COMMANDS = re.compile(r"\s*,\s*")
@@ -51,13 +54,16 @@ async def upload_file(
     arguments = {"path": path.lstrip("/"), "overwrite": overwrite}
     project_id = caller.project_id
     if x_goog_upload_protocol is None:
-        written = await services.environments.upload(
-            project_id, environment_id, operation, arguments, request.stream()
+        written = await _while_valid(
+            request,
+            lambda: services.environments.upload(
+                project_id, environment_id, operation, arguments, request.stream()
+            ),
         )
         return JSONResponse(written)
     if x_goog_upload_protocol.lower() != "resumable":
         raise InvalidRequest("X-Goog-Upload-Protocol: only 'resumable' is served.")
-    upload_id = await services.uploads.start(project_id, environment_id, operation, arguments)
+    upload_id = await services.uploads.start(caller, environment_id, operation, arguments)
     url = str(request.base_url).rstrip("/") + f"/upload/v1/uploads/{upload_id}"
     headers = {"X-Goog-Upload-URL": url, "X-Goog-Upload-Status": "active"}
     return JSONResponse({}, headers=headers)
@@ -83,14 +89,28 @@ async def continue_upload(
         return _progress(services.uploads.received(caller.project_id, upload_id))
     last = "finalize" in commands
     try:
-        written: Any = await services.uploads.feed(
-            caller.project_id, upload_id, x_goog_upload_offset, request.stream(), last=last
+        written = await _while_valid(
+            request,
+            lambda: services.uploads.feed(
+                caller.project_id, upload_id, x_goog_upload_offset, request.stream(), last=last
+            ),
         )
     except SandlotError as error:
         return _failed(error)
     if not last:
         return _progress(services.uploads.received(caller.project_id, upload_id))
     return JSONResponse(written, headers={"X-Goog-Upload-Status": "final"})
+
+
+async def _while_valid(request: Request, work: Callable[[], Awaitable[Any]]) -> Any:
+    """What `work` returns. Raises `Unauthenticated` when the key of the call is revoked first."""
+    written: Any = None
+    with staying(services_of(request), caller_of(request)) as stay:
+        with stay.scope:
+            written = await work()
+        if stay.is_ended:
+            raise Unauthenticated(REFUSAL)
+    return written
 
 
 def _failed(error: SandlotError) -> Response:

@@ -99,10 +99,11 @@ async def open_controller(
         interactions = InteractionService(store, journal, runner, resolver, attachments, quotas)
         await interactions.recover()
         presence = Presence(quotas)
-        keys = KeyService(store, key, [presence.end, contents.uploads.give_up])
-        await keys.load()
         uploads = Uploads(environments)
         await stack.enter_async_context(uploads.open())
+        given_up = [contents.uploads.give_up, uploads.give_up]
+        keys = KeyService(store, key, [presence.end, *given_up])
+        await keys.load()
         await stack.enter_async_context(
             _background(environments.expire, contents.expire, keys.note_uses)
         )

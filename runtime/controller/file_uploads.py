@@ -135,7 +135,11 @@ class FileUploads:
     async def cancel(self, secret: str) -> None:
         """Give an upload up. Raises `NotFound`."""
         record = await self._find(secret)
-        if record.state == "uploading" and await self._records.delete(record.blob):
+        if record.state == "uploading":
+            await self._give_up(record)
+
+    async def _give_up(self, record: FileRecord) -> None:
+        if await self._records.delete(record.blob):
             await self._blobs.remove(record.blob)
 
     async def feed(
@@ -178,6 +182,8 @@ class FileUploads:
                 raise InvalidRequest(
                     f"More than the {record.size_bytes} bytes arrived that were announced."
                 ) from error
+            # It is said to be over; what has arrived must not take the room of others.
+            await self._give_up(record)
             raise
         if not last:
             moment = clock.now()

@@ -22,6 +22,7 @@ from runtime.errors import (
     SandlotError,
 )
 from runtime.ids import new_secret
+from runtime.schema.callers import Caller
 
 IDLE_SECONDS = 300.0
 MAX_OPEN = 64
@@ -33,7 +34,7 @@ log = structlog.get_logger(__name__)
 class Upload:
     """One upload under way."""
 
-    project_id: str
+    caller: Caller
     send: MemoryObjectSendStream[bytes]
     receive: MemoryObjectReceiveStream[bytes]
     received: int = 0
@@ -59,21 +60,22 @@ class Uploads:
             tasks.cancel_scope.cancel()
 
     async def start(
-        self, project_id: str, environment_id: str, operation: str, arguments: dict[str, Any]
+        self, caller: Caller, environment_id: str, operation: str, arguments: dict[str, Any]
     ) -> str:
         """Begin an upload; its id.
 
         Raises `NotFound`, `ResourceExhausted`, and `Conflict` for a file that is not to be
         overwritten: whoever sends the bytes first hears of it after them.
         """
+        project_id = caller.project_id
         await self._environments.get(project_id, environment_id)
         if operation == "write_file" and not arguments.get("overwrite"):
             await self._check_free(project_id, environment_id, arguments["path"])
-        if sum(one.project_id == project_id for one in self._uploads.values()) >= MAX_OPEN:
+        if sum(one.caller.project_id == project_id for one in self._uploads.values()) >= MAX_OPEN:
             raise ResourceExhausted(f"{MAX_OPEN} uploads are open already; try again later.")
         send, receive = anyio.create_memory_object_stream[bytes](2)
         upload_id = new_secret("upl")
-        upload = self._uploads[upload_id] = Upload(project_id, send, receive)
+        upload = self._uploads[upload_id] = Upload(caller, send, receive)
         self._tasks.start_soon(self._run, upload_id, upload, environment_id, operation, arguments)
         return upload_id
 
@@ -116,13 +118,19 @@ class Uploads:
             raise upload.error
         return upload.value
 
+    async def give_up(self, key_id: str) -> None:
+        """Give all uploads up that a key began, which is no longer valid."""
+        for upload in self._uploads.values():
+            if upload.caller.key_id == key_id:
+                upload.scope.cancel()
+
     def received(self, project_id: str, upload_id: str) -> int:
         """How many bytes an upload has got. Raises `NotFound`."""
         return self._find(project_id, upload_id).received
 
     def _find(self, project_id: str, upload_id: str) -> Upload:
         upload = self._uploads.get(upload_id)
-        if upload is None or upload.project_id != project_id:
+        if upload is None or upload.caller.project_id != project_id:
             raise NotFound("There is no such upload, or it has timed out.")
         return upload
 
@@ -149,10 +157,10 @@ class Uploads:
             with upload.scope:
                 chunks = _received(upload.receive)
                 upload.value = await self._environments.upload(
-                    upload.project_id, environment_id, operation, arguments, chunks
+                    upload.caller.project_id, environment_id, operation, arguments, chunks
                 )
             if upload.scope.cancelled_caught:
-                upload.error = NotFound("The upload has timed out.")
+                upload.error = NotFound("The upload has timed out, or its key was revoked.")
         except SandlotError as error:
             upload.error = error
         except Exception:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -138,3 +140,34 @@ def test_a07_a_terminal_ends_with_its_key(sandlot: RunningController) -> None:
                         assert json.loads(said)["error"]["code"] == "unauthenticated"
         with pytest.raises(InvalidStatus):
             connect(url, additional_headers=key, proxy=None)
+
+
+@pytest.mark.docker
+def test_a07_what_is_written_to_an_environment_ends_with_its_key(
+    sandlot: RunningController,
+) -> None:
+    environment = sandlot.run(fence("bash", "true")).environment_id
+    folder = f"/upload/v1/environments/{environment}/files/workspace"
+    with httpx2.Client(base_url=sandlot.url, timeout=60) as operator:
+        operator.headers["x-goog-api-key"] = sandlot.api_key or ""
+        made = operator.post("/v1/keys", json={"name": "writer"}).json()
+        key = {"x-goog-api-key": made["key"]}
+        resumable = {**key, "x-goog-upload-protocol": "resumable"}
+        begun = httpx2.put(f"{sandlot.url}{folder}/late.bin", headers=resumable, timeout=60)
+
+        def body() -> Iterator[bytes]:
+            yield b"a" * 65536
+            assert operator.delete(f"/v1/keys/{made['id']}").status_code == 200
+            for _ in range(1024):
+                yield b"b" * 65536
+
+        with suppress(httpx2.TransportError):  # the rest is not waited for
+            answer = httpx2.put(
+                f"{sandlot.url}{folder}/long.bin", content=body(), headers=key, timeout=60
+            )
+            assert answer.status_code == 401, answer.text
+        finalize = {"x-goog-upload-command": "upload, finalize"}
+        late = operator.post(begun.headers["x-goog-upload-url"], content=b"a", headers=finalize)
+        assert late.status_code == 404, late.text
+        listed = operator.get(f"/v1/environments/{environment}/files/workspace").json()["files"]
+        assert not [one["path"] for one in listed if one["path"].endswith(".bin")]

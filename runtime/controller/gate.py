@@ -24,6 +24,8 @@ _STEPS = (
     "mcp_server_tool_result",
 )
 
+_KEPT = ("event_type", "index", "step", "delta", "usage", "step_usage")
+"""The fields of events that are stored."""
 _BARE: dict[str, type] = {"content": list, "summary": list, "arguments": dict, "signature": str}
 """What the fields of a step must be that deltas are added to."""
 _WITH_FIELDS = frozenset(
@@ -64,11 +66,17 @@ class EventGate:
         elif event.index != self._open:
             raise SandboxFault("The guest sent an event of a step that is not open.")
         elif isinstance(event, StepDelta):
-            self._measure(event)
+            if not _is_sound(event.delta):
+                raise SandboxFault("The guest sent a delta that makes no sense.")
         else:
-            self._budget.spend(0)
             self._open = None
-        return event.model_dump(mode="json", exclude_none=True)
+        try:
+            whole = event.model_dump(mode="json", exclude_none=True)
+        except ValueError as error:
+            raise SandboxFault("The guest sent an event that is nested too deeply.") from error
+        wire = {name: whole[name] for name in _KEPT if name in whole}
+        self._budget.spend(len(str(wire)))
+        return wire
 
     def _start(self, event: StepStart) -> None:
         if self._open is not None or event.index != self._next_index:
@@ -77,14 +85,8 @@ class EventGate:
             raise SandboxFault("The guest sent a step of a kind that it may not make.")
         if not all(isinstance(event.step.get(name, kind()), kind) for name, kind in _BARE.items()):
             raise SandboxFault("The guest sent a step whose fields make no sense.")
-        self._budget.spend(len(str(event.step)))
         self._open = event.index
         self._next_index += 1
-
-    def _measure(self, event: StepDelta) -> None:
-        if not _is_sound(event.delta):
-            raise SandboxFault("The guest sent a delta that makes no sense.")
-        self._budget.spend(len(str(event.delta)))
 
 
 def _is_sound(delta: dict[str, Any]) -> bool:

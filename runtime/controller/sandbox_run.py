@@ -36,7 +36,8 @@ from runtime.schema.protocol import (
 from runtime.schema.steps import text_result
 from runtime.schema.usage import Usage
 
-MAX_CALLS_AT_ONCE = 64
+MAX_CALLS_AT_ONCE = 4
+"""A loop makes one after the other; each that waits may hold as much as a frame does."""
 CALLS_PER_STEP = 16
 """A step may be asked for again, and a conversation compacted; no more than so often."""
 TOOLS_PER_STEP = 256

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -77,6 +78,7 @@ def test_a_gap_is_told_apart_from_a_broken_rule() -> None:
         [start(0, "user_input")],
         [start(0, "made_up")],
         [odd(0, type=["text"])],
+        [odd(0, type="model_output", more=json.loads("[" * 400 + "]" * 400))],
         [odd(0, type="model_output", content="text")],
         [odd(0, type="function_call", arguments=[1])],
         [start(0), delta(0)],
@@ -93,6 +95,17 @@ def test_a_gap_is_told_apart_from_a_broken_rule() -> None:
 def test_broken_rules_are_refused(events: list[dict[str, Any]]) -> None:
     with pytest.raises(SandboxFault):
         EventGate(ROOM).admit(batch(1, *events))
+
+
+def test_only_what_is_counted_is_kept() -> None:
+    gate = EventGate(10 * 1024**2)
+    junk = "x" * 1024**2
+    usage = {"total_tokens": 1, "more": junk}
+    admitted = gate.admit(batch(1, start(0), {**stop(0), "junk": junk, "usage": usage}))
+    assert "junk" not in admitted[1]
+    with pytest.raises(LimitExceeded, match=r"limits\.log"):
+        for index in range(1, 11):
+            gate.admit(batch(gate.accepted + 1, start(index), {**stop(index), "usage": usage}))
 
 
 @pytest.mark.parametrize("place", ["step", "delta"])

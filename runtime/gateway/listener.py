@@ -64,8 +64,8 @@ class SandboxListener:
             while True:
                 try:
                     stream = await self._listener.accept()
-                except OSError as error:
-                    log.warning("a guest cannot be let in", reason=str(error))
+                except (OSError, anyio.BrokenResourceError) as error:
+                    log.warning("a guest cannot be let in", reason=str(error.__cause__ or error))
                     await anyio.sleep(RETRY_SECONDS)
                     continue
                 tasks.start_soon(self._accept, stream)

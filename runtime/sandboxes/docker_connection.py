@@ -155,11 +155,11 @@ def _knock() -> None:
     """Raises what `_SILENCE` has where nobody listens; the SDK would leave an open socket."""
     address = str(parse_host(os.environ.get("DOCKER_HOST")))
     if address.startswith(_UNIX):
-        with socket.socket(socket.AF_UNIX) as door:
-            try:
+        try:
+            with socket.socket(socket.AF_UNIX) as door:
                 door.connect(address.removeprefix(_UNIX))
-            except OSError as error:
-                raise docker.errors.DockerException(str(error)) from error
+        except OSError as error:
+            raise docker.errors.DockerException(str(error)) from error
 
 
 def _runc_version(version: dict[str, Any], info: dict[str, Any]) -> str:

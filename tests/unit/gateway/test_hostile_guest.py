@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import socket
 import stat
 import struct
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import anyio
 import pytest
 from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
+from structlog.testing import capture_logs
 
 from runtime.errors import SandboxLost
 from runtime.gateway.bounds import Pace
@@ -223,6 +227,32 @@ async def test_a_flood_of_small_frames_leaves_others_their_turns(
                 await anyio.lowlevel.checkpoint()
                 turns += 1
         assert turns == 1000
+
+
+@contextmanager
+def no_files_left() -> Generator[None]:
+    """This process can open no file more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_a_controller_without_files_lets_guests_in_later(listener: SandboxListener) -> None:
+    with socket.socket(socket.AF_UNIX) as waiting, capture_logs() as logged:
+        waiting.setblocking(False)
+        with no_files_left(), anyio.fail_after(PATIENCE):
+            waiting.connect(str(listener.directory / GATEWAY_SOCKET))
+            while not logged:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        assert "Too many open files" in logged[0]["reason"]
+        waiting.sendall(encode_frame(HELLO))
+        with anyio.fail_after(PATIENCE):
+            assert (await listener.session()).hello.boot_id == HELLO["boot_id"]
 
 
 CROWDS = {

@@ -20,6 +20,7 @@ BLOCK = 512
 CHUNK_BYTES = 1024 * 1024
 MAX_HEADER_BYTES = 64 * 1024
 """Of an extended header: a path, and a few numbers."""
+_LONGEST_NUMBER = 20
 _REGULAR = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE})
 _EXTENDED = frozenset(
     {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
@@ -138,14 +139,19 @@ def _extend(extended: _Extended, member: tarfile.TarInfo, reader: _Reader) -> bo
 def _read_pax(extended: _Extended, data: bytes) -> None:
     while data:
         length, _, _ = data.partition(b" ")
-        if not length.isdigit() or not 0 < int(length) <= len(data):
+        if not _is_number(length) or not 0 < int(length) <= len(data):
             raise InvalidRequest("the archive has a damaged header")
         record, data = data[len(length) + 1 : int(length)], data[int(length) :]
         key, _, value = record.rstrip(b"\n").partition(b"=")
         if key == b"path":
             extended.path = value.decode("utf-8", "replace")
-        elif key == b"size" and value.isdigit():
+        elif key == b"size" and _is_number(value):
             extended.size = int(value)
+
+
+def _is_number(digits: bytes) -> bool:
+    """Whether it is one of a size that anything can have; longer ones cannot even be read."""
+    return digits.isdigit() and len(digits) < _LONGEST_NUMBER
 
 
 def _skip(reader: _Reader, count: int) -> None:

@@ -127,6 +127,15 @@ def test_a_header_may_not_claim_memory(tmp_path: Path, kind: bytes) -> None:
         unpack([info.tobuf(), b"\0" * info.size], tmp_path)
 
 
+def test_a_header_with_a_number_beyond_all_is_damaged(tmp_path: Path) -> None:
+    data = b"9" * 5000 + b" path=x\n"
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.XHDTYPE, len(data)
+
+    with pytest.raises(InvalidRequest, match="damaged header"):
+        unpack([info.tobuf(), data.ljust(10 * tarfile.BLOCKSIZE, b"\0")], tmp_path)
+
+
 def test_what_is_packed_can_be_unpacked_and_is_a_tar(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     (source / "a b/empty").mkdir(parents=True)

@@ -19,6 +19,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
 from runtime.api.auth import REFUSAL, CallerDep
+from runtime.api.bodies import parse_json
 from runtime.api.creation import staying
 from runtime.api.environments import EnvironmentsDep
 from runtime.api.services import services_of
@@ -75,8 +76,8 @@ async def execute(
 async def _command(websocket: WebSocket) -> dict[str, Any]:
     try:
         with anyio.fail_after(FIRST_MESSAGE_SECONDS):
-            asked = json.loads(await websocket.receive_text())
-    except (ValueError, KeyError, TimeoutError) as error:
+            asked = parse_json((await websocket.receive_text()).encode())
+    except (InvalidRequest, KeyError, TimeoutError) as error:
         raise InvalidRequest('The first message must be {"argv": [...], "cwd": null}.') from error
     match asked:
         case {"argv": [str(), *_] as argv, **rest} if all(isinstance(one, str) for one in argv):
@@ -180,8 +181,8 @@ def _piece_of(message: Message) -> Piece | None:
     if data is not None:
         return Piece(PieceKind.INPUT, data)
     try:
-        said = json.loads(message.get("text") or "")
-    except ValueError:
+        said = parse_json((message.get("text") or "").encode())
+    except InvalidRequest:
         return None
     match said:
         case {"resize": [int(rows), int(columns)]} if 0 < rows <= MAX_SIDE >= columns > 0:

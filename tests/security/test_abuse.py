@@ -6,8 +6,9 @@ import json
 
 import httpx2
 import pytest
+from websockets.sync.client import connect
 
-from tests.support.sandlot import RunningController
+from tests.support.sandlot import RunningController, fence
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300), pytest.mark.usefixtures("unharmed")]
 ROUTES = [
@@ -57,6 +58,23 @@ def test_a04_what_is_no_request_is_refused_without_a_trace(
     assert "Traceback" not in answer.text and "error" in answer.json()
     good = {"model": "script/inline", "input": "hello"}
     assert http.post("/v1/interactions", json=good).status_code == 200
+
+
+def test_a04_messages_of_a_websocket_are_read_as_strictly(sandlot: RunningController) -> None:
+    environment = sandlot.run(fence("bash", "true")).environment_id
+    url = f"{sandlot.url}/v1/environments/{environment}/exec".replace("http", "ws", 1)
+    key = {"x-goog-api-key": sandlot.api_key or ""}
+    deep = "[" * 100_000
+    with connect(url, additional_headers=key, proxy=None) as command:
+        command.send(deep)
+        assert json.loads(command.recv(timeout=30))["error"]["code"] == "invalid_request"
+    with connect(url, additional_headers=key, proxy=None) as command:
+        command.send(json.dumps({"argv": ["cat"]}))
+        command.send(deep)
+        command.send(b"still here")
+        command.send(json.dumps({"eof": True}))
+        assert command.recv(timeout=30) == b"\x01still here"
+        assert json.loads(command.recv(timeout=30)) == {"exit_status": 0}
 
 
 def test_a12_methods_and_hosts_are_not_talked_into(

@@ -23,6 +23,7 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
+from sqlalchemy.exc import StatementError
 
 from runtime.errors import Conflict, NotFound, SandlotError, StorageFull
 from runtime.store import codec, idempotency
@@ -156,7 +157,7 @@ class Journal:
             self._ballast.drop()
         except SandlotError:
             raise
-        except Exception as error:
+        except (StatementError, ValueError, TypeError, RecursionError) as error:
             # What a guest made of its steps is no reason for a run without an end. Its trace is
             # not logged: it could hold all of them.
             reason = type(error.__cause__ or error).__name__

@@ -6,18 +6,18 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import typer
 
 from runtime.cli.connection import connected
 from runtime.cli.exits import Misuse
 from runtime.cli.listings import ago, announce, print_json, print_table
-from runtime.schema.credentials import Credential, CredentialPage
+from runtime.errors import NotFound
 from runtime.schema.faults import did_you_mean
 
 SECRETS: Mapping[str, tuple[str, ...]] = {
@@ -32,7 +32,6 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "environment_variable": ("injection_location", "trusted_domains"),
 }
 _SPELLING = {"scopes": "scope", "injection_location": "in", "trusted_domains": "domain"}
-_PAGE = 1000
 Json = dict[str, Any]
 
 
@@ -76,22 +75,16 @@ def create(state_dir: Path | None, kind: str, order: Order) -> None:
     for name in needed.get(kind, ()):
         if name not in fields:
             raise Misuse(f"{_option(name)} is needed for a credential of type {kind}")
-    body = {"id": order.id, "type": kind, **fields, **_secrets(kind, order.from_env, asks=True)}
+    fields |= _secrets(kind, order.from_env, asks=True)
     with connected(state_dir, announce) as client:
-        made = Credential.model_validate(client.call("POST", "/v1/credentials", body))
+        made = client.credentials.create(id=order.id, type=kind, **fields)
     typer.echo(made.id)
 
 
 def show_all(state_dir: Path | None, *, as_json: bool) -> None:
     """Print the credentials, by id."""
-    found: list[Credential] = []
     with connected(state_dir, announce) as client:
-        token: str | None = ""
-        while token is not None:
-            query = f"?page_size={_PAGE}&page_token={quote(token, safe='')}"
-            page = CredentialPage.model_validate(client.call("GET", f"/v1/credentials{query}"))
-            found += page.credentials
-            token = page.next_page_token
+        found = client.credentials.list()
     if as_json:
         print_json(found)
         return
@@ -103,31 +96,37 @@ def show_all(state_dir: Path | None, *, as_json: bool) -> None:
 
 def show(state_dir: Path | None, credential_id: str) -> None:
     """Print one credential as JSON."""
-    with connected(state_dir, announce) as client:
-        print_json(Credential.model_validate(client.call("GET", _path(credential_id))))
+    with connected(state_dir, announce) as client, _named(credential_id):
+        print_json(client.credentials.get(credential_id))
 
 
 def update(state_dir: Path | None, order: Order, *, asks: bool) -> None:
     """Give a credential new values; with `asks` its secrets are read where no variable has them."""
-    with connected(state_dir, announce) as client:
-        kept = Credential.model_validate(client.call("GET", _path(order.id)))
-        secrets = _secrets(kept.type, order.from_env, asks=asks)
-        body = {"type": kept.type, **order.fields(kept.type), **secrets}
-        if len(body) == 1:
+    with connected(state_dir, announce) as client, _named(order.id):
+        kept = client.credentials.get(order.id)
+        fields = order.fields(kept.type) | _secrets(kept.type, order.from_env, asks=asks)
+        if not fields:
             raise Misuse("nothing to change: give an option, --from-env or --secret")
-        changed = Credential.model_validate(client.call("PATCH", _path(order.id), body))
+        changed = client.credentials.update(order.id, type=kept.type, **fields)
     announce(f"{changed.id}: {changed.status}")
 
 
 def delete(state_dir: Path | None, credential_id: str) -> None:
     """Delete a credential."""
-    with connected(state_dir, announce) as client:
-        client.call("DELETE", _path(credential_id))
+    with connected(state_dir, announce) as client, _named(credential_id):
+        client.credentials.delete(credential_id)
     announce(f"{credential_id}: deleted")
 
 
-def _path(credential_id: str) -> str:
-    return f"/v1/credentials/{quote(credential_id, safe='')}"
+@contextmanager
+def _named(credential_id: str) -> Generator[None]:
+    """Say which credential is not there: the API's own sentence does not."""
+    try:
+        yield
+    except NotFound:
+        raise NotFound(
+            f"there is no credential {credential_id!r}; `sandlot credentials list` has all"
+        ) from None
 
 
 def _option(name: str) -> str:

@@ -132,6 +132,7 @@ def show_network(state_dir: Path | None, identifier: str, *, limit: int, as_json
     with connected(state_dir, announce) as client:
         environment = client.environments.get(identifier)
         events = client.environments.network_events(identifier, limit)
+    events.reverse()
     if as_json:
         print_json(events)
         return
@@ -140,7 +141,7 @@ def show_network(state_dir: Path | None, identifier: str, *, limit: int, as_json
         announce("Nothing was asked for yet.")
         return
     headings = ("TIME", "VERDICT", "HOST", "METHOD", "OUT", "IN", "CREDENTIAL", "REASON")
-    print_table(headings, [_event_row(event) for event in reversed(events)])
+    print_table(headings, [_event_row(event) for event in events])
 
 
 def _rules(network: Any) -> str:

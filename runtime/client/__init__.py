@@ -24,12 +24,14 @@ from runtime.client.records import (
     UploadedFile,
 )
 from runtime.client.stream import EventStream
+from runtime.schema.credentials import Credential
 
 __all__ = [
     "Agent",
     "AsyncClient",
     "Client",
     "ControllerUnreachable",
+    "Credential",
     "Environment",
     "EnvironmentFile",
     "EventStream",

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from runtime.client.credentials import AsyncCredentials
 from runtime.client.discovery import Endpoint, discover, find_key, state_folder
 from runtime.client.environments import AsyncEnvironments
 from runtime.client.faults import ControllerUnreachable
@@ -28,6 +29,7 @@ class AsyncClient:
         self.models = AsyncModels(self._transport)
         self.environments = AsyncEnvironments(self._transport)
         self.files = AsyncUploads(self._transport)
+        self.credentials = AsyncCredentials(self._transport)
 
     @classmethod
     def discover(

@@ -15,6 +15,7 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar,
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from runtime.client.aio import AsyncClient
+from runtime.client.credentials import AsyncCredentials
 from runtime.client.environments import AsyncEnvironments, AsyncFiles
 from runtime.client.interactions import AsyncAgents, AsyncInteractions, AsyncModels, AsyncOperations
 from runtime.client.records import Interaction, StreamEvent
@@ -187,6 +188,16 @@ class Uploads(_Resource[AsyncUploads]):
     delete = _blocking(AsyncUploads.delete)
 
 
+class Credentials(_Resource[AsyncCredentials]):
+    """Secrets that agents use and never see."""
+
+    create = _blocking(AsyncCredentials.create)
+    get = _blocking(AsyncCredentials.get)
+    list = _blocking(AsyncCredentials.list)
+    update = _blocking(AsyncCredentials.update)
+    delete = _blocking(AsyncCredentials.delete)
+
+
 class Client:
     """Speaks to one controller; without an address, to the one that is running here.
 
@@ -204,6 +215,7 @@ class Client:
         self.models = Models(self._client.models, self._portal)
         self.environments = Environments(self._client.environments, self._portal)
         self.files = Uploads(self._client.files, self._portal)
+        self.credentials = Credentials(self._client.credentials, self._portal)
 
     @classmethod
     def discover(

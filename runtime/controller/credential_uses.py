@@ -129,7 +129,10 @@ class CredentialUses:
     async def _active(self, project_id: str, credential_id: str) -> Kept:
         kept = await self._safe.find(project_id, credential_id)
         if kept is None:
-            raise NotFound(f"There is no credential '{credential_id[:80]}' in this project.")
+            raise NotFound(
+                f"There is no credential '{credential_id[:80]}' in this project. "
+                "Store it with `sandlot credentials create`, or `POST /v1/credentials`."
+            )
         if kept.record.status == "revoked":
             raise revoked_fault(credential_id)
         return kept

@@ -286,7 +286,10 @@ async def test_credentials_that_cannot_be_used_are_refused_at_the_call(world: Wo
     errors = [one["error"] for one in answers]
     assert [one["code"] for one in errors] == ["invalid_request"] * 3
     where = "tools[0]: mcp_server 'weather': credential: "
-    assert errors[0]["message"] == f"{where}There is no credential 'none' in this project."
+    assert errors[0]["message"] == (
+        f"{where}There is no credential 'none' in this project. "
+        "Store it with `sandlot credentials create`, or `POST /v1/credentials`."
+    )
     assert errors[1]["message"].startswith(f"{where}The credential 'search' is for variables")
     assert world.seen.headers == []
 

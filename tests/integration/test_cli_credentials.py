@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from runtime.client import Client
+from runtime.errors import Conflict, NotFound
 from tests.support.sandlot import running_controller
 from tests.support.shell import Shell
 
@@ -102,9 +104,30 @@ def test_what_makes_no_sense(
     assert status == 2 and words in said
 
 
+def test_the_python_client_has_them_too(controller: Shell) -> None:
+    variables = controller.variables
+    with Client(variables["SANDLOT_URL"], variables["SANDLOT_API_KEY"]) as client:
+        made = client.credentials.create(id="from.py", type="bearer_token", token="s3cret")
+        unnamed = client.credentials.create(
+            type="environment_variable", value="s3cret", injection_location="query"
+        )
+        assert {made.id, unnamed.id} <= {one.id for one in client.credentials.list()}
+        changed = client.credentials.update("from.py", type="bearer_token", token="s3cret-2")
+        assert changed.update_time > made.update_time
+        assert client.credentials.get("from.py") == changed
+        assert "s3cret" not in repr([made, unnamed, changed])
+        with pytest.raises(Conflict, match=r"'from\.py'"):
+            client.credentials.create(id="from.py", type="bearer_token", token="s3cret")
+        client.credentials.delete("from.py")
+        client.credentials.delete(unnamed.id)
+        with pytest.raises(NotFound):
+            client.credentials.get("from.py")
+
+
 def test_what_the_controller_refuses(controller: Shell) -> None:
-    status, said = refused(controller, "show", "none")
-    assert status == 1 and "Result not found." in said
+    for act in (["show"], ["delete"], ["update", "--prefix", "x"]):
+        status, said = refused(controller, *act, "none")
+        assert status == 1 and "there is no credential 'none'" in said
     bad = ["create", "a b", "--type", "bearer_token"]
     status, said = refused(controller, *bad, stdin="s3cret")
     assert status == 1 and "id: " in said

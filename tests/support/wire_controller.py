@@ -38,6 +38,8 @@ class Wire:
     operations: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     agents: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     models: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    network_events: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """Newest first, of every environment."""
     files: dict[str, bytes] = field(default_factory=dict[str, bytes])
     broken_creates: int = 0
     """How many answers to a create break in the middle."""
@@ -75,6 +77,8 @@ class Routes:
             Route("/v1/agents", self.list_agents),
             Route("/v1/agents/{id}", self.get_agent),
             Route("/v1/models", self.list_models),
+            Route("/v1/environments/{env}", self.get_environment),
+            Route("/v1/environments/{env}/network_events", self.list_network_events),
             Route("/v1/environments/{env}/files", self.files),
             Route("/v1/environments/{env}/files/{path:path}", self.files),
             Route("/upload/v1/environments/{env}/files/{path:path}", self.upload, methods=["PUT"]),
@@ -177,6 +181,13 @@ class Routes:
 
     async def list_models(self, request: Request) -> Response:
         return self._refusal(request) or JSONResponse({"models": self.wire.models})
+
+    async def get_environment(self, request: Request) -> Response:
+        network = {"allowlist": [{"domain": "a.example"}]}
+        return JSONResponse({"id": request.path_params["env"], "network": network})
+
+    async def list_network_events(self, request: Request) -> Response:
+        return JSONResponse({"network_events": self.wire.network_events})
 
     async def files(self, request: Request) -> Response:
         if refusal := self._refusal(request):

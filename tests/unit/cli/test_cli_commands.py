@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -24,6 +25,20 @@ COMMANDS = [
     ("exec",),
     ("cp",),
     ("models",),
+    ("network",),
+    ("credentials",),
+    ("credentials", "create"),
+    ("credentials", "list"),
+    ("credentials", "show"),
+    ("credentials", "update"),
+    ("credentials", "delete"),
+    ("keys",),
+    ("keys", "create"),
+    ("keys", "list"),
+    ("keys", "revoke"),
+    ("projects",),
+    ("projects", "list"),
+    ("projects", "delete"),
     ("doctor",),
     ("version",),
     ("agents",),
@@ -41,8 +56,9 @@ def test_every_command_has_help(command: tuple[str, ...]) -> None:
 
     assert done.exit_code == 0, done.output
     assert "Usage: sandlot" in done.stdout
-    is_group = command in {(), ("agents",), ("image",)}
-    assert is_group or "Example: sandlot" in done.stdout
+    groups = {(), ("agents",), ("image",), ("credentials",), ("keys",), ("projects",)}
+    is_group = command in groups
+    assert is_group or re.search(r"Example: (gh auth token \| )?sandlot", done.stdout)
 
 
 def test_help_loads_nothing_that_only_a_controller_needs() -> None:
@@ -210,3 +226,18 @@ def test_validate_prints_every_mistake(sandlot: Shell, tmp_path: Path) -> None:
     assert "instructions" in lines[0]
     assert lines[1].startswith("bad.yaml:4:14: limits.max_steps:")
     assert "none.yaml" in missing.stdout
+
+
+def test_network_events_are_shown_oldest_first_to_people_and_programs(
+    connected: Shell, wire: Wire
+) -> None:
+    wire.network_events = [
+        {"time": f"2026-01-31T12:00:0{second}Z", "host": host, "port": 443, "verdict": "allowed"}
+        for second, host in ((2, "later.example"), (1, "earlier.example"))
+    ]
+
+    rows = connected("network", "0" * 32).stdout.splitlines()
+    printed = json.loads(connected("network", "0" * 32, "--json").stdout)
+
+    assert [row.split("\t")[2] for row in rows[1:]] == ["earlier.example:443", "later.example:443"]
+    assert [event["host"] for event in printed] == ["earlier.example", "later.example"]

@@ -10,15 +10,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.types import Receive, Scope, Send
 
 from runtime import clock
-from runtime.api.auth import CallerDep
+from runtime.api.auth import CallerDep, caller_of
+from runtime.api.creation import staying
 from runtime.api.faults import documented
 from runtime.api.file_paths import FILES
 from runtime.api.inert import INERT_HEADERS, inert_type, served
 from runtime.api.schemas import BYTES
+from runtime.api.services import services_of
 from runtime.controller.environments import EnvironmentService
 from runtime.controller.uploads import Uploads
 from runtime.schema import resources
@@ -249,13 +251,18 @@ async def _download(workspace: Workspace, path: str, recursive: bool) -> Respons
 
 
 class OwnedStream(StreamingResponse):
-    """A streamed answer that closes what it reads from, also when the client never reads."""
+    """A streamed answer that closes what it reads from, also when the client never reads.
+
+    It is cut where the key of the call is revoked meanwhile.
+    """
 
     def __init__(self, stack: AsyncExitStack, chunks: AsyncIterator[bytes], **more: Any) -> None:
         super().__init__(chunks, **more)
         self._stack = stack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer."""
+        """Send the answer. Raises `QuotaExceeded` before its first byte."""
+        connection = Request(scope)
         async with self._stack:
-            await super().__call__(scope, receive, send)
+            with staying(services_of(connection), caller_of(connection)) as stay, stay.scope:
+                await super().__call__(scope, receive, send)

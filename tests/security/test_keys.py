@@ -171,3 +171,24 @@ def test_a07_what_is_written_to_an_environment_ends_with_its_key(
         assert late.status_code == 404, late.text
         listed = operator.get(f"/v1/environments/{environment}/files/workspace").json()["files"]
         assert not [one["path"] for one in listed if one["path"].endswith(".bin")]
+
+
+@pytest.mark.docker
+def test_a07_a_download_ends_with_its_key(sandlot: RunningController) -> None:
+    size = 30 * 1024**2
+    made = f"head -c {size} /dev/zero > /workspace/large; cat /workspace/large | wc -c"
+    environment = sandlot.run(fence("bash", made)).environment_id
+    url = f"{sandlot.url}/v1/environments/{environment}/files/workspace/large?alt=media"
+    headers = {"x-goog-api-key": sandlot.api_key or ""}
+    with httpx2.Client(base_url=sandlot.url, headers=headers, timeout=60) as operator:
+        for is_revoked in (False, True):
+            key = operator.post("/v1/keys", json={"name": "download"}).json()
+            with httpx2.stream("GET", url, headers={"x-goog-api-key": key["key"]}) as answer:
+                chunks = answer.iter_bytes()
+                received = len(next(chunks))
+                if is_revoked:
+                    assert operator.delete(f"/v1/keys/{key['id']}").status_code == 200
+                    with pytest.raises(httpx2.RemoteProtocolError):
+                        list(chunks)
+                    return
+                assert received + sum(map(len, chunks)) == size

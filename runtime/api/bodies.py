@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import anyio
@@ -13,6 +14,8 @@ import anyio.to_thread
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from runtime.api.auth import caller_of
+from runtime.api.incoming import Room
 from runtime.api.services import services_of
 from runtime.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 
@@ -30,24 +33,18 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 async def read_json(request: Request, idle_seconds: float = IDLE_SECONDS) -> Any:
     """The JSON value in the body, whose pieces come at most `idle_seconds` apart.
 
-    Raises `InvalidRequest`, `PayloadTooLarge`, `UnsupportedMediaType`.
+    Raises `InvalidRequest`, `PayloadTooLarge`, `UnsupportedMediaType`, `QuotaExceeded`.
     """
-    body = await _read(request, idle_seconds)
-    if not body:
+    found = await _read_any(request, idle_seconds)
+    if found is None:
         raise InvalidRequest("The body is empty; a JSON object is expected.")
-    _check_type(request)
-    if len(body) > _BIG:
-        return await anyio.to_thread.run_sync(parse_json, body)
-    return parse_json(body)
+    return found.value
 
 
 async def read_optional_json(request: Request) -> Any:
     """The JSON value in the body, or None where there is no body. Raises as `read_json`."""
-    body = await _read(request, IDLE_SECONDS)
-    if not body:
-        return None
-    _check_type(request)
-    return parse_json(body)
+    found = await _read_any(request, IDLE_SECONDS)
+    return None if found is None else found.value
 
 
 def parse_json(body: bytes) -> Any:
@@ -69,7 +66,26 @@ def parse_json(body: bytes) -> Any:
     return value
 
 
-async def _read(request: Request, idle_seconds: float) -> bytes:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a body holds; it may be `null`."""
+
+    value: Any
+
+
+async def _read_any(request: Request, idle_seconds: float) -> _Found | None:
+    """What the body holds; None where there is no body."""
+    with services_of(request).incoming.room(caller_of(request).project_id) as room:
+        body = await _read(request, idle_seconds, room)
+        if not body:
+            return None
+        _check_type(request)
+        if len(body) > _BIG:
+            return _Found(await anyio.to_thread.run_sync(parse_json, body))
+        return _Found(parse_json(body))
+
+
+async def _read(request: Request, idle_seconds: float, room: Room) -> bytes:
     limit = services_of(request).settings.max_body_bytes
     body = bytearray()
     size = 0
@@ -77,12 +93,13 @@ async def _read(request: Request, idle_seconds: float) -> bytes:
         with anyio.move_on_after(idle_seconds) as scope:
             async for chunk in request.stream():
                 size += len(chunk)
-                if size <= limit:
+                if size <= limit and room.take(len(chunk)):
                     body += chunk
                     scope.deadline = anyio.current_time() + idle_seconds
                     continue
                 if body:
                     body.clear()
+                    room.give_back()
                     scope.deadline = anyio.current_time() + _DISCARD_SECONDS
                 # Most clients read the answer only after they have sent everything.
                 if size > limit * _DISCARD_FACTOR:
@@ -91,6 +108,7 @@ async def _read(request: Request, idle_seconds: float) -> bytes:
         raise InvalidRequest("The body ended early.") from error
     if size > limit:
         raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
+    room.check()
     if scope.cancelled_caught:
         raise InvalidRequest(f"Nothing more of the body arrived for {idle_seconds:g} s.")
     return bytes(body)

@@ -10,6 +10,7 @@ import anyio
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from runtime.api.incoming import Incoming
 from runtime.controller.abandoned import Abandoned
 from runtime.controller.catalogs import CatalogService
 from runtime.controller.interactions import InteractionService
@@ -51,6 +52,7 @@ class Services:
     abandoned: Abandoned = field(default_factory=Abandoned)
     quotas: Quotas = field(default_factory=Quotas)
     presence: Presence = field(default_factory=Presence)
+    incoming: Incoming = field(default_factory=Incoming)
     administration: KeyService | None = None
     """Makes and revokes keys; without it there are no routes for that."""
 

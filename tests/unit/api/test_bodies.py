@@ -10,15 +10,20 @@ import pytest
 from fastapi import Request
 
 from runtime.api.bodies import MAX_DEPTH, MAX_VALUES, parse_json, read_json
-from runtime.errors import InvalidRequest, PayloadTooLarge
+from runtime.api.incoming import FREE_BYTES, Incoming
+from runtime.errors import InvalidRequest, PayloadTooLarge, QuotaExceeded
+from runtime.schema.callers import OPERATOR
 from runtime.schema.settings import ServerSettings
 
 pytestmark = pytest.mark.anyio
 
 
-def request_of(pieces: AsyncIterator[bytes], limit: int) -> Request:
+def request_of(
+    pieces: AsyncIterator[bytes], limit: int, incoming: Incoming | None = None
+) -> Request:
     settings = ServerSettings(max_body_bytes=limit)
-    app = SimpleNamespace(state=SimpleNamespace(services=SimpleNamespace(settings=settings)))
+    services = SimpleNamespace(settings=settings, incoming=incoming or Incoming())
+    app = SimpleNamespace(state=SimpleNamespace(services=services))
 
     async def receive() -> dict[str, Any]:
         try:
@@ -27,7 +32,8 @@ def request_of(pieces: AsyncIterator[bytes], limit: int) -> Request:
             return {"type": "http.request", "body": b"", "more_body": False}
 
     headers = [(b"content-type", b"application/json")]
-    return Request({"type": "http", "headers": headers, "app": app}, receive)
+    scope = {"type": "http", "headers": headers, "app": app, "sandlot.caller": OPERATOR}
+    return Request(scope, receive)
 
 
 async def endless(piece: bytes) -> AsyncIterator[bytes]:
@@ -79,3 +85,40 @@ def test_very_many_values_are_refused_before_they_are_made(value: bytes) -> None
 @pytest.mark.parametrize("text", ["," * 300_000, "[{" * 200_000, '\\",' * 300_000, '"' * 2_000_000])
 def test_signs_in_texts_are_no_values(text: str) -> None:
     assert parse_json(json.dumps([text] * 3).encode()) == [text] * 3
+
+
+async def large(size: int, then: anyio.Event | None = None) -> AsyncIterator[bytes]:
+    yield b'"' + b"x" * size
+    if then is not None:
+        await then.wait()
+    yield b'"'
+
+
+async def test_bodies_share_the_memory_that_they_may_take_while_they_are_read() -> None:
+    limit, size = 32 * 1024**2, 2 * FREE_BYTES
+    incoming, go_on = Incoming(project_bytes=3 * FREE_BYTES), anyio.Event()
+
+    async def read(number: int, then: anyio.Event | None = None) -> None:
+        found = await read_json(request_of(large(number, then), limit, incoming))
+        assert len(found) == number
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read, size, go_on)
+            tasks.start_soon(read, size, go_on)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(QuotaExceeded, match="Too many large bodies"):
+                await read(size)
+            await read(FREE_BYTES - 2)
+            go_on.set()
+        await read(size)
+        with pytest.raises(QuotaExceeded):
+            await read(5 * FREE_BYTES)
+        await read(size)
+
+
+def test_a_project_leaves_room_for_another() -> None:
+    incoming = Incoming(project_bytes=10)
+    assert incoming.take("one", 10) and not incoming.take("one", 1)
+    assert incoming.take("two", 10) and not incoming.take("three", 1)
+    assert incoming.take("one", -10) and incoming.take("three", 10)

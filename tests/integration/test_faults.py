@@ -23,6 +23,7 @@ def error_of(controller: RunningController, prompt: str = "```python\n1\n```") -
 def test_an_image_that_is_not_there(tmp_path: Path) -> None:
     with running_controller(tmp_path, "sandbox: {image: 'sandlot/sandbox:removed'}") as controller:
         code, message = error_of(controller)
+        assert list((tmp_path / "s").iterdir()) == [], "the socket of a sandbox that never was"
     assert code == "sandbox_unavailable" and "sandlot image build" in message
 
 

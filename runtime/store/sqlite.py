@@ -50,6 +50,8 @@ def _engine(path: Path, *, pool_size: int, begin: str, pragmas: dict[str, str]) 
         connect_args={"check_same_thread": False},
         json_serializer=codec.dumps,
         json_deserializer=codec.loads,
+        # Errors are logged, and values are prompts, files and sealed secrets.
+        hide_parameters=True,
     )
 
     def connect(connection: Any, _record: Any) -> None:

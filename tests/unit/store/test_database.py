@@ -159,3 +159,12 @@ async def test_writes_under_way_are_finished_when_they_are_cancelled(
         tasks.cancel_scope.cancel()
     assert await database.read(count) == TOGETHER
     assert await database.write(lambda connection: insert(connection, 1000)) == 1000
+
+
+async def test_an_error_holds_no_values(database: Database) -> None:
+    number = 7_340_033
+    await database.write(lambda connection: insert(connection, number))
+    with pytest.raises(IntegrityError) as caught:
+        await database.write(lambda connection: insert(connection, number))
+    assert "INSERT INTO t" in str(caught.value)
+    assert str(number) not in str(caught.value)

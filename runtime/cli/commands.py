@@ -218,8 +218,7 @@ def execute(
     """Run a command in an environment's sandbox; options of sandlot come before ENV."""
     from runtime.cli import terminal
 
-    argv = command[1:] if command[0] == "--" else command
-    raise typer.Exit(terminal.execute(state_dir, env, argv, cwd))
+    raise typer.Exit(terminal.execute(state_dir, env, command, cwd))
 
 
 @app.command(epilog="Example: `sandlot cp 0198f2…:report.html .`")

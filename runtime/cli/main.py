@@ -9,7 +9,7 @@ import traceback
 import typer
 
 from runtime.cli.commands import app
-from runtime.errors import SandlotError
+from runtime.errors import SandlotError, Unauthenticated
 
 
 def main() -> None:
@@ -39,10 +39,20 @@ def _explain(problem: SandlotError | OSError, status: int) -> int:
 
 
 def _sentence(problem: SandlotError | OSError) -> str:
+    if isinstance(problem, Unauthenticated):
+        return f"{problem.message} {_key_that_was_sent()}"
     if isinstance(problem, SandlotError):
         return problem.message
     place = f"{problem.filename}: " if problem.filename else ""
     return f"{place}{problem.strerror or problem}"
+
+
+def _key_that_was_sent() -> str:
+    from runtime.client.discovery import KEY_VARIABLE
+
+    if os.environ.get(KEY_VARIABLE):
+        return f"This command sent the one in ${KEY_VARIABLE}."
+    return f"${KEY_VARIABLE} is not set: this command looked for one in the state folder."
 
 
 def _wants_trace() -> bool:

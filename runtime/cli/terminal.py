@@ -21,6 +21,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from runtime.cli.connection import controller
+from runtime.cli.exits import Misuse
 from runtime.cli.sockets import environment_socket, exit_status_of, went_away
 from runtime.cli.standard_input import pieces
 from runtime.client import ControllerUnreachable
@@ -79,8 +80,23 @@ def shell(state_dir: Path | None, environment: str) -> int:
 
 def execute(state_dir: Path | None, environment: str, argv: list[str], cwd: str | None) -> int:
     """One command in the environment's sandbox; returns its exit status."""
+    argv = _command_of(argv)
     with controller(state_dir, _announce) as endpoint:
         return anyio.run(_execute, endpoint, environment, argv, cwd)
+
+
+def _command_of(argv: list[str]) -> list[str]:
+    """What comes after the environment, without the `--` that may stand before it."""
+    if argv == ["--"]:
+        raise Misuse("say what to run: sandlot exec ENV -- CMD")
+    if argv[0] == "--":
+        return argv[1:]
+    if argv[0].startswith("-"):
+        raise Misuse(
+            f"{argv[0]} stands after the environment, where the command begins: options of "
+            f"sandlot come before it (sandlot exec {argv[0]} … ENV -- CMD)"
+        )
+    return argv
 
 
 async def _shell(endpoint: Endpoint, environment: str) -> int:

@@ -97,6 +97,19 @@ def test_a_port_that_is_named_and_in_use_is_one_clear_line(sandlot: Shell) -> No
     )
 
 
+def test_an_upstream_proxy_that_is_none_is_named_without_its_password(
+    sandlot: Shell, tmp_path: Path
+) -> None:
+    config = tmp_path / "wrong.yaml"
+    config.write_text("egress: {upstream_proxy: 'socks5://me:s3cret@proxy.example'}\n")
+
+    refused = sandlot("serve", "--port", "0", "--config", str(config))
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("sandlot: egress.upstream_proxy: The upstream proxy is")
+    assert "s3cret" not in refused.stderr
+
+
 def test_a_public_address_needs_a_key_of_one_s_own(sandlot: Shell) -> None:
     refused = sandlot("serve", "--host", "0.0.0.0", "--port", "0")
     sandlot.variables["SANDLOT_API_KEY"] = "mine"

@@ -137,7 +137,13 @@ def test_a_wrong_key_is_one_line(connected: Shell) -> None:
 
     done = connected("agents", "list")
 
-    assert (done.returncode, done.stderr) == (1, "sandlot: The API key is not valid.\n")
+    del connected.variables["SANDLOT_API_KEY"]
+    keyless = connected("ps")
+
+    said = "sandlot: The API key is not valid. This command sent the one in $SANDLOT_API_KEY.\n"
+    assert (done.returncode, done.stderr) == (1, said)
+    assert keyless.returncode == 1
+    assert "$SANDLOT_API_KEY is not set" in keyless.stderr
 
 
 def test_the_key_is_found_in_the_state_folder(connected: Shell, wire: Wire, tmp_path: Path) -> None:

@@ -29,6 +29,23 @@ def test_exec_passes_on_output_and_status(connected: Shell, wire: Wire) -> None:
     assert wire.bodies[0] == {"argv": ["echo", "-n", "hello"], "cwd": None}
 
 
+def test_options_of_exec_after_the_environment_are_wrong_usage(connected: Shell) -> None:
+    done = connected("exec", ENV, "--cwd", "/tmp", "--", "ls")
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        "sandlot: --cwd stands after the environment, where the command begins: options of "
+        "sandlot come before it (sandlot exec --cwd … ENV -- CMD)\n"
+    )
+
+
+def test_exec_without_a_command_is_wrong_usage(connected: Shell) -> None:
+    done = connected("exec", ENV, "--")
+
+    assert done.returncode == 2
+    assert done.stderr == "sandlot: say what to run: sandlot exec ENV -- CMD\n"
+
+
 def test_exec_passes_on_standard_input(connected: Shell) -> None:
     big = "line of input\n" * 50_000
 
@@ -60,7 +77,10 @@ def test_a_refused_socket_is_one_line(connected: Shell) -> None:
 
     for command in (("exec", ENV, "cat"), ("shell", ENV)):
         done = connected(*command)
-        assert (done.returncode, done.stderr) == (1, "sandlot: The API key is not valid.\n")
+        assert done.returncode == 1
+        assert done.stderr == (
+            "sandlot: The API key is not valid. This command sent the one in $SANDLOT_API_KEY.\n"
+        )
 
 
 def test_a_shell_without_a_terminal_takes_its_input(connected: Shell) -> None:

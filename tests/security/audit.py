@@ -65,7 +65,7 @@ found += [f"secret {path}" for path in (
     "/var/run/secrets/kubernetes.io", "/root/.aws", "/root/.kube", "/root/.docker")
     if os.path.exists(path)]
 found += [f"private key {path}" for path in lines(
-    "grep -rlI -e 'PRIVATE KEY''-----' /etc /home /opt /root /run /tmp /var /workspace "
+    "grep -rlI -e 'PRIVATE KEY''-----' /etc /home /root /run /tmp /var /workspace "
     "2>/dev/null")]
 found += [f"readable {path}" for path in ("/etc/shadow", "/etc/gshadow", "/proc/1/environ",
     "/proc/1/root", "/proc/kcore", "/proc/vmallocinfo", "/proc/slabinfo", "/dev/mem")

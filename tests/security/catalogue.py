@@ -54,6 +54,8 @@ WITHOUT_CONTROL = {
     "X-17": "nothing is refused: the bandwidth of a disk is shared, and the other one finishes",
 }
 
+_DIES = "the whole sandbox dies: the run fails with out_of_memory"
+_HELD = "it does not show how often the host held it up"
 ON_GVISOR = {
     "test_e08_there_are_no_devices": "its own /dev has fuse and net, and its /tmp takes device "
     "nodes: devices of its kernel, which has none of the host's behind them",
@@ -62,17 +64,27 @@ ON_GVISOR = {
     "test_e12_other_processes_are_out_of_reach[maps_of_others]": "it shows them to every user",
     "test_e12_the_line_of_the_supervisor_is_out_of_reach": "it lists the numbers of others' "
     "descriptors; the socket itself is as far away as it should be",
-    "test_e17_nothing_is_found_inside_that_is_not_known": "it has devices and settings of its own, "
-    "and shows fewer mounts",
+    "test_e17_nothing_is_found_inside_that_is_not_known": "it has devices and settings of its "
+    "own, and shows fewer mounts",
     "test_x01_a_fork_bomb_ends": "a user's processes are limited, but a bomb that goes on at the "
     "limit may end the sandbox: sandbox_lost",
     "test_x01_threads_are_counted": "they are; the guest cannot tell that the limit was hit",
-    "test_x02_the_kernel_dies_of_memory_and_the_run_goes_on": "the whole sandbox dies: the run "
-    "fails with out_of_memory",
-    "test_x02_a_command_that_dies_of_memory_says_so": "the whole sandbox dies: the run fails with "
-    "out_of_memory",
-    "test_x04_queues_and_files_in_memory_are_counted": "neither queues nor files in its "
-    "memory are; they count as memory",
+    "test_x01_so_many_processes_as_were_asked_for[64-True]": "they are limited; the guest cannot "
+    "tell",
+    "test_x01_so_many_processes_as_were_asked_for[200-False]": "threads of its own kernel count, "
+    "too",
+    "test_x01_cancelling_works_in_the_middle_of_one": "a bomb that goes on at the limit may end "
+    "the sandbox before it is cancelled",
+    "test_x02_so_much_memory_as_was_asked_for[256-True]": _DIES,
+    "test_x02_a_page_that_eats_memory_costs_the_browser_and_nothing_else[tight]": _DIES,
+    "test_x02_the_kernel_dies_of_memory_and_the_run_goes_on": _DIES,
+    "test_x02_a_command_that_dies_of_memory_says_so": _DIES,
+    "test_x04_queues_and_files_in_memory_are_counted": "neither queues nor files in its memory "
+    "are; they count as memory",
+    "test_x04_memory_without_an_owner_does_not_stay": "segments stay in its memory, and end with "
+    "the sandbox",
+    "test_x08_busy_loops_are_held_at_what_was_asked_for[tight]": _HELD,
+    "test_x08_busy_loops_are_held_at_what_was_asked_for[roomy]": _HELD,
     "test_x08_a_sandbox_gets_no_more_processors_than_it_may": "it lets everybody set a niceness, "
     "which only counts inside; the host holds the limit",
 }

@@ -220,7 +220,7 @@ def test_x14_a_budget_of_tokens_is_checked_before_the_next_call(
     prompt = fence("bash", "echo one > /workspace/one", "echo two > /workspace/two")
     broke = run_with(unharmed, prompt, max_total_tokens=1)
     assert broke.status == "incomplete" and broke.errors[0].code == "token_limit"
-    left = unharmed.run(fence("bash", "ls /workspace"), broke.environment_id)
+    left = unharmed.run(fence("bash", "cd /workspace; echo *"), broke.environment_id)
     assert results(left) == ["one\n"], "the second turn was never asked for"
     assert run_with(unharmed, prompt, max_total_tokens=1_000_000).status == "completed"
 

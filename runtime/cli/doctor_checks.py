@@ -75,6 +75,8 @@ class HostFacts:
     """The guest protocol that this controller speaks."""
     runtime: str = "runc"
     """What sandboxes are configured to run on."""
+    weaknesses: tuple[str, ...] = ()
+    """Why a controller with `sandbox.strict` does not start; none where that is not set."""
 
 
 def examine(facts: HostFacts) -> list[Check]:
@@ -82,7 +84,7 @@ def examine(facts: HostFacts) -> list[Check]:
     checks = [check(facts) for check in _HOST_CHECKS]
     if facts.docker is not None:
         checks += [check(facts.docker) for check in _DOCKER_CHECKS]
-    return [*checks, *_isolation(facts), *_image(facts), *_base(facts)]
+    return [*checks, *_isolation(facts), *_strict(facts), *_image(facts), *_base(facts)]
 
 
 def has_failed(checks: list[Check]) -> bool:
@@ -226,11 +228,11 @@ def _isolation(facts: HostFacts) -> Iterator[Check]:
     if docker is None:
         return
     used = docker.registered.get(name)
-    if name not in docker.runtimes:
+    if problem := obstacle(name, used):
+        yield Check(title, State.FAIL, problem, "see docs/security.md")
+    elif name not in docker.runtimes:
         found = f"Docker knows no runtime {name}, which sandbox.runtime is"
         yield Check(title, State.FAIL, found, f"register {name} in /etc/docker/daemon.json")
-    elif problem := obstacle(name, used):
-        yield Check(title, State.FAIL, problem, "see docs/security.md")
     elif is_strong(name):
         yield Check(title, State.OK, name)
     elif "runsc" in docker.runtimes:
@@ -239,6 +241,12 @@ def _isolation(facts: HostFacts) -> Iterator[Check]:
         yield Check(title, State.OK, f"{name}; install gVisor for tenants who are strangers")
     if used is not None and is_gvisor(name):
         yield _floor("gVisor's patches", "runsc", used.version)
+
+
+def _strict(facts: HostFacts) -> Iterator[Check]:
+    """What keeps a strict controller from starting."""
+    for reason in facts.weaknesses:
+        yield Check("sandbox.strict", State.FAIL, reason, "see docs/security.md")
 
 
 def _memory(docker: DockerFacts) -> Check:

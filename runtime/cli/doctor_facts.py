@@ -14,6 +14,7 @@ from runtime.errors import SandlotError
 from runtime.sandboxes.docker_connection import DockerFacts, docker_facts
 from runtime.sandboxes.image import find_image, image_tag
 from runtime.sandboxes.image_plan import base_candidates
+from runtime.sandboxes.strictness import weaknesses
 from runtime.sandboxes.workspaces import LoopWorkspaces
 from runtime.schema.protocol import PROTOCOL_VERSION
 from runtime.schema.settings import Settings
@@ -50,7 +51,14 @@ def gather() -> HostFacts:
         config_problem=config_problem,
         protocol=PROTOCOL_VERSION,
         runtime=settings.sandbox.runtime,
+        weaknesses=_weaknesses(settings, docker),
     )
+
+
+def _weaknesses(settings: Settings, docker: DockerFacts | None) -> tuple[str, ...]:
+    if docker is None or not settings.sandbox.strict:
+        return ()
+    return tuple(weaknesses(settings.sandbox, docker))
 
 
 def _settings() -> tuple[Settings, str | None]:

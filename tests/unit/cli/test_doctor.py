@@ -119,6 +119,7 @@ MISSING_IMAGE = ImageFact("sandlot/sandbox:x")
         (on_gvisor(SHUT), "isolation", State.FAIL),
         (host(runtime="runsc-kvm"), "isolation", State.FAIL),
         (host(runtime="kata"), "isolation", State.FAIL),
+        (host(weaknesses=("runc shares the kernel",)), "sandbox.strict", State.FAIL),
         (docker(version="20.10.24+dfsg1"), "Docker's patches", State.WARN),
         (docker(version="29.5.1"), "Docker's patches", State.OK),
         (docker(runc="1.1.11"), "runc's patches", State.WARN),
@@ -210,3 +211,14 @@ def test_the_table_shows_text_as_it_is() -> None:
     shown = console.export_text()
     assert "[bold]x[/bold]" in shown
     assert "do [this]" in shown
+
+
+def test_kata_is_not_to_be_registered_but_replaced() -> None:
+    facts = dataclasses.replace(DOCKER, runtimes=("runc",))
+
+    (found,) = [
+        check for check in examine(host(docker=facts, runtime="kata")) if check.name == "isolation"
+    ]
+
+    assert "Set sandbox.runtime to runsc" in found.found
+    assert "register" not in found.mend

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -194,7 +195,8 @@ async def _take_whole(
     try:
         record = await services.uploads.feed(secret, 0, _chunks(request), last=True)
     except BaseException:
-        with anyio.CancelScope(shield=True):
+        # What was larger than there is room for has been given up already.
+        with anyio.CancelScope(shield=True), suppress(NotFound):
             await services.uploads.cancel(secret)
         raise
     return JSONResponse({"file": file_view(record)}, headers={_STATUS: "final"})

@@ -266,6 +266,9 @@ async def test_the_whole_file_in_one_request(api: LocalController) -> None:
         made = (await client.post("/upload/v1beta/files", headers=headers, content=b"hi")).json()
         assert made["file"]["displayName"] == "a.txt"
         assert made["file"]["mimeType"] == "text/plain"
+        large = b"x" * (21 * 1024**2)
+        refused = await client.post("/upload/v1beta/files", headers=headers, content=large)
+        assert (refused.status_code, "larger than" in refused.text) == (413, True)
 
 
 @pytest.mark.parametrize(

@@ -130,13 +130,19 @@ class EventStream(Response):
             # Who sees a stream end without its last block knows that it was cut.
             with self._stay.scope:
                 await self._serve(receive, writer)
+            # What is not kept is gone for whoever has seen the end.
+            await self._end()
             await writer.close()
         finally:
             self._stay.leave()
-            with anyio.CancelScope(shield=True):
-                await self._blocks.aclose()
-                if self._at_end is not None:
-                    await self._at_end()
+            await self._end()
+
+    async def _end(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._blocks.aclose()
+            at_end, self._at_end = self._at_end, None
+            if at_end is not None:
+                await at_end()
 
     async def _serve(self, receive: Receive, writer: _Writer) -> None:
         async with anyio.create_task_group() as tasks:

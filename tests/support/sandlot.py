@@ -81,7 +81,7 @@ class RunningController:
         label = f"dev.sandlot.install={(self.folder.path / 'install_id').read_text().strip()}"
         client = docker.from_env()
         try:
-            return client.containers.list(all=True, filters={"label": label})
+            return client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
         finally:
             client.close()
 

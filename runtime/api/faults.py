@@ -230,8 +230,14 @@ def _unexpected(error: Exception, scope: Scope) -> JSONResponse:
     if isinstance(cause, SandlotError):
         return fault_response(cause)
     number = new_id("error")
-    log.exception("request failed", error_id=number, method=scope["method"], path=scope["path"])
+    path = shown_path(scope["path"])
+    log.exception("request failed", error_id=number, method=scope["method"], path=path)
     return fault_response(Internal(f"Sandlot made a mistake; its log says more under {number}."))
+
+
+def shown_path(path: str) -> str:
+    """An address for the log: the end of an upload's address is the right to it."""
+    return f"{path.rpartition('/')[0]}/..." if path.startswith("/upload/") else path
 
 
 def _only(error: BaseException) -> BaseException:

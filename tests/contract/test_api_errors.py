@@ -18,6 +18,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
+from runtime.api.faults import shown_path
 from runtime.errors import SandboxUnavailable
 from runtime.schema.callers import Caller
 from runtime.schema.settings import ServerSettings
@@ -398,6 +399,11 @@ async def test_a_mistake_of_ours_is_answered_without_its_insides(tmp_path: Path)
         assert "its log says more under error_" in message
         assert "secret" not in message
         assert (await client.get("/livez")).status_code == 200
+
+
+async def test_the_right_to_an_upload_is_not_logged() -> None:
+    assert shown_path("/upload/v1beta/file-uploads/right") == "/upload/v1beta/file-uploads/..."
+    assert shown_path("/v1/interactions/int_1") == "/v1/interactions/int_1"
 
 
 async def test_readiness_says_what_is_missing(tmp_path: Path) -> None:

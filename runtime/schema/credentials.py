@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -14,6 +15,13 @@ MAX_SECRET = 16 * 1024
 MAX_HOSTS = 100
 MAX_SCOPES = 100
 ID_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+
+
+def wrong_id(text: str) -> str | None:
+    """What is wrong with the id of a credential; None when nothing is."""
+    if re.fullmatch(ID_PATTERN, text):
+        return None
+    return "must be the id of a credential: at most 63 letters, digits, and . _ - between them"
 
 
 def _bounded(secret: SecretStr) -> SecretStr:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.schema.base import Strict
+from runtime.schema.credentials import wrong_id
 from runtime.schema.model import FunctionDeclaration
 from runtime.schema.sandbox_tools import SANDBOX_TOOLS, TOOL_GROUPS
 from runtime.schema.server_names import wrong_server_name
@@ -128,6 +129,8 @@ def _wrong_server(server: McpServerEntry, tools: ToolSet) -> tuple[str, str] | N
         return "name", wrong_name
     if not re.fullmatch(r"https?://[^\s/]+\S*", server.url):
         return "url", "must be an http:// or https:// URL"
+    if server.credential is not None and (wrong := wrong_id(server.credential)):
+        return "credential", wrong
     if any(other.get("name") == server.name for other in tools.others):
         return "name", f"there are two servers `{server.name}`"
     return None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from runtime.errors import NotFound
 from runtime.schema.agents import AgentLimits, AgentSpec
+from runtime.schema.credentials import wrong_id
 from runtime.schema.limits import SandboxLimits
 from runtime.schema.model import Generation
 from runtime.schema.settings import Settings
@@ -182,9 +183,11 @@ def _names(agent: AgentFile | AgentSpec) -> dict[Loc, str]:
 
 
 def _check_variables(document: Document, found: AgentFile) -> None:
-    for name in found.environment_variables:
+    for name, entry in found.environment_variables.items():
+        loc = ("environment_variables", name)
+        if entry.credential is not None and (wrong := wrong_id(entry.credential)):
+            document.mistakes.append(document.mistake((*loc, "credential"), wrong))
         if not _VARIABLE.fullmatch(name):
-            loc = ("environment_variables", name)
             message = "a variable's name is letters, digits and _, not starting with a digit"
             document.mistakes.append(document.mistake(loc, message, key=True))
 

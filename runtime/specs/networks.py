@@ -9,6 +9,7 @@ from runtime.errors import InvalidRequest
 from runtime.outbound.addresses import Allowance
 from runtime.outbound.headers import checked_name, checked_value
 from runtime.outbound.hosts import read_pattern
+from runtime.schema.credentials import wrong_id
 from runtime.schema.network import AllowedHost, Network, allowed_hosts
 from runtime.schema.settings import EgressSettings
 from runtime.specs.mistakes import Loc, Mistake
@@ -27,6 +28,8 @@ def network_mistakes(document: Document, network: Network | None, loc: Loc) -> I
         except InvalidRequest as error:
             yield document.mistake((*at, "domain"), error.message)
             continue
+        if host.credential is not None and (message := wrong_id(host.credential)):
+            yield document.mistake((*at, "credential"), message)
         if pattern.kind == "any" and host.credential is not None:
             message = "needs a host or `*.suffix` as domain; with `*` it could be sent anywhere"
             yield document.mistake((*at, "credential"), message)

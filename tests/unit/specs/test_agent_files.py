@@ -427,3 +427,34 @@ def test_what_sandboxes_get_is_read_with_units(folder: Path) -> None:
         "2:19: sandbox.memory: must be at least 256MiB",
         "2:25: sandbox.pid: unknown key; did you mean `pids`?",
     ]
+
+
+def test_rules_for_the_network_and_ids_of_credentials_are_checked(folder: Path) -> None:
+    text = """\
+id: a
+environment_variables:
+  TOKEN: {credential: a b}
+network:
+  allowlist:
+    - domain: https://api.test/x
+    - domain: "*"
+      credential: key
+    - domain: api.test
+      credential: ../x
+      transform: {Host: b}
+tools:
+  - {type: mcp_server, name: m, url: "https://mcp.test/", credential: -x}
+"""
+    form = "must be the id of a credential: at most 63 letters, digits, and . _ - between them"
+    assert mistakes_of(folder, text) == [
+        f"3:23: environment_variables.TOKEN.credential: {form}",
+        "6:15: network.allowlist[0].domain: 'https://api.test/x' is not a host of an allowlist. "
+        "Write a name (api.example.com), all names below one (*.example.com), an IP address, or * "
+        "for every host; each also with a port (api.example.com:8443), without scheme and path.",
+        "8:19: network.allowlist[1].credential: needs a host or `*.suffix` as domain; "
+        "with `*` it could be sent anywhere",
+        f"10:19: network.allowlist[2].credential: {form}",
+        "11:19: network.allowlist[2].transform.Host: is a header that cannot be set: it says how "
+        "messages are framed or routed",
+        f"13:71: tools[0].credential: {form}",
+    ]

@@ -53,8 +53,9 @@ class Packed:
 
 def decoder(coding: str) -> Decoder:
     """What unpacks a `Content-Encoding`. Raises `Broken` for one that cannot be unpacked."""
-    coding = coding.strip().lower()
-    if coding in {"", "identity"}:
+    named = [one.strip().lower() for one in coding.split(",")]
+    coding = ", ".join(one for one in named if one not in {"", "identity"})
+    if not coding:
         return Plain()
     if coding in {"gzip", "x-gzip", "deflate"}:
         return Packed(coding)

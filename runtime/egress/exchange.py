@@ -44,8 +44,8 @@ class Asked:
 
     @property
     def is_websocket(self) -> bool:
-        """Whether it asks to go on as a WebSocket."""
-        return wants_websocket(self.method, self.headers)
+        """Whether it asks to go on as a WebSocket: only what has no body of its own can."""
+        return not self.has_body and wants_websocket(self.method, self.headers)
 
     def header(self, name: bytes) -> str:
         """The value of a header, empty without it."""
@@ -145,8 +145,8 @@ class Exchange:
         headers, redactor = end_to_end(event.headers), self._treatment.redactor()
         unpack: Decoder = Plain()
         if redactor is not None:
-            coding = next((value for name, value in headers if name == b"content-encoding"), b"")
-            unpack = decoder(coding.decode("latin-1"))
+            codings = [value for name, value in headers if name == b"content-encoding"]
+            unpack = decoder(b",".join(codings).decode("latin-1"))
             if not isinstance(unpack, Plain):
                 packed = {b"content-encoding", b"content-length"}
                 headers = [one for one in headers if one[0] not in packed]

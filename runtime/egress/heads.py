@@ -151,6 +151,9 @@ def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
         for option in value.split(b",")
     }
     dropped = _HOP_BY_HOP | _SAYS_WHO_ASKS | (nominated - _KEPT_FROM_NOMINATION)
+    if any(name == b"transfer-encoding" for name, _ in headers):
+        # Some servers send both; the coding says where the body ends.
+        dropped |= {b"content-length"}
     return [(name, value) for name, value in headers if name not in dropped]
 
 

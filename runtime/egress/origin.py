@@ -14,6 +14,7 @@ from runtime.egress.treatment import Headers
 from runtime.egress.uplink import Line
 
 _MAX_HEAD_BYTES = 128 * 1024
+_MAX_LENGTH_DIGITS = 18
 
 
 class Origin:
@@ -98,9 +99,14 @@ class Origin:
         if isinstance(event, h11.Data):
             self._unread = max(0, self._unread - len(event.data))
         elif isinstance(event, h11.Response):
-            length = dict(event.headers).get(b"content-length", b"0")
+            headers = dict(event.headers)
+            length = headers.get(b"content-length", b"0")
+            if len(length) > _MAX_LENGTH_DIGITS:
+                raise Broken("the server's answer is longer than any answer can be")
             # Of answers without a body the length says what another request would have got.
-            self._unread = int(length) if self._http.their_state is h11.SEND_BODY else 0
+            counts = self._http.their_state is h11.SEND_BODY
+            counts = counts and b"transfer-encoding" not in headers
+            self._unread = int(length) if counts else 0
 
     async def _more(self) -> bytes:
         try:

@@ -23,15 +23,20 @@ class Replacer:
 
     def feed(self, chunk: bytes) -> bytes:
         """What can be passed on; the start of a needle at the end is kept back."""
-        data = self._replaced(self._held + chunk)
+        data = self._held + chunk
         split = self._start_of_needle(data)
+        if not self._may_become_longer(data, split):
+            data = self._replaced(data)
+            split = self._start_of_needle(data)
+            self._held = data[split:]
+            return data[:split]
         self._held = data[split:]
-        return data[:split]
+        return self._replaced(data[:split])
 
     def finish(self) -> bytes:
         """What was kept back, when no more comes."""
         held, self._held = self._held, b""
-        return held
+        return self._replaced(held)
 
     def whole(self, data: bytes) -> bytes:
         """`data` that is complete, with its needles replaced."""
@@ -42,6 +47,18 @@ class Replacer:
             data = data.replace(needle, replacement)
         return data
 
+    def _may_become_longer(self, data: bytes, split: int) -> bool:
+        """Whether a needle in `data[split:]` may be a part of a longer one that is not complete.
+
+        Not where another needle lies across `split`: that one is complete, and must be replaced.
+        """
+        if not any(needle in data[split:] for needle, _ in self._pairs):
+            return False
+        return not any(
+            needle in data[max(0, split - len(needle) + 1) : split + len(needle) - 1]
+            for needle, _ in self._pairs
+        )
+
     def _start_of_needle(self, data: bytes) -> int:
         first = max(0, len(data) - self._longest + 1)
         starts = (self._partial(data, needle, first) for needle, _ in self._pairs)
@@ -51,7 +68,7 @@ class Replacer:
     def _partial(data: bytes, needle: bytes, first: int) -> int:
         position = data.find(needle[:1], first)
         while position != -1:
-            if needle.startswith(data[position:]):
+            if len(data) - position < len(needle) and needle.startswith(data[position:]):
                 return position
             position = data.find(needle[:1], position + 1)
         return len(data)

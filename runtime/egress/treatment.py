@@ -61,7 +61,8 @@ class Treatment:
             one.name.lower().encode(): one.value.get_secret_value().encode()
             for one in self.injections
         }
-        return [header for header in kept if header[0] not in injected] + list(injected.items())
+        taken = {_as_dashes(name) for name in injected}
+        return [one for one in kept if _as_dashes(one[0]) not in taken] + list(injected.items())
 
     def target(self, target: bytes) -> bytes:
         """The path and query that go out for `target`."""
@@ -86,7 +87,8 @@ class Treatment:
     def redacted(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
         """Headers of an answer without secrets."""
         mask = Replacer(self._masks)
-        return [(name, mask.whole(value)) for name, value in headers]
+        names = Replacer({form.lower(): stars for form, stars in self._masks.items()})
+        return [(names.whole(name), mask.whole(value)) for name, value in headers]
 
     @cached_property
     def _masks(self) -> dict[bytes, bytes]:
@@ -96,7 +98,7 @@ class Treatment:
 
     def _is_foreign_credential(self, name: bytes) -> bool:
         pinned = self.pins_credential or any("header" in p.locations for p in self.placeholders)
-        return pinned and _OWN_CREDENTIAL.search(name.decode("latin-1")) is not None
+        return pinned and (_OWN_CREDENTIAL.search(_as_dashes(name).decode("latin-1")) is not None)
 
     def _replacer(self, location: str) -> Replacer:
         return Replacer(self._pairs(location))
@@ -117,6 +119,11 @@ def _escaped(secret: str, location: str, content_type: str) -> bytes:
     if "json" in content_type:
         return json.dumps(secret)[1:-1].encode()
     return secret.encode()
+
+
+def _as_dashes(name: bytes) -> bytes:
+    """Servers that hand headers on as variables do not tell `_` from `-` in their names."""
+    return name.replace(b"_", b"-")
 
 
 def _filled(value: bytes, placeholders: Replacer) -> bytes:

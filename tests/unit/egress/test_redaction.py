@@ -37,6 +37,22 @@ def test_a_secret_is_found_however_it_is_cut(parts: list[bytes], cuts: list[int]
     assert all(new in (old, ord("*")) for new, old in zip(found, data, strict=True))
 
 
+@given(
+    st.lists(st.sampled_from([b"canary-1", b"2345", b"<canary-1 x>", b"<", b" x>", b"1", b"."])),
+    st.lists(st.integers(0, 200)),
+)
+def test_a_secret_that_is_a_part_of_another_leaves_nothing_of_it(
+    parts: list[bytes], cuts: list[int]
+) -> None:
+    data = b"".join(parts)
+    secrets = masks(["canary-1", "canary-12345", "<canary-1 x>"])
+    assert streamed(Replacer(secrets), cut(data, cuts)) == Replacer(secrets).whole(data)
+
+
+def test_a_whole_secret_at_the_end_is_not_kept_back() -> None:
+    assert Replacer(masks(["secret-token"])).feed(b"data: secret-token") == b"data: " + b"*" * 12
+
+
 @given(st.binary(max_size=500), st.lists(st.integers(0, 500)))
 def test_what_holds_no_secret_passes_unchanged(data: bytes, cuts: list[int]) -> None:
     replacer = Replacer(masks(["a secret that is not in there"]))

@@ -61,6 +61,25 @@ def test_a_header_that_is_no_credential_leaves_those_of_the_caller() -> None:
     assert found == [(b"cookie", b"a=b"), (b"user-agent", b"corp/1")]
 
 
+@pytest.mark.parametrize("name", [b"x_api_key", b"x-api_key", b"x_session_token", b"auth_token"])
+def test_underscores_do_not_hide_the_callers_own_credentials(name: bytes) -> None:
+    rule = HeaderInjection(name="X-Api-Key", value=SecretStr("ours-0123"))
+    treatment = Treatment(injections=(rule,), credential="cred_1")
+    found = treatment.headers([(name, b"mine"), (b"x_team", b"blue")])
+    assert found == [(b"x_team", b"blue"), (b"x-api-key", b"ours-0123")]
+
+
+def test_underscores_do_not_double_a_header_that_is_set() -> None:
+    treatment = Treatment(injections=(HeaderInjection(name="X-Team", value=SecretStr("blue")),))
+    assert treatment.headers([(b"x_team", b"red")]) == [(b"x-team", b"blue")]
+
+
+def test_a_secret_in_the_name_of_a_header_is_masked() -> None:
+    rule = HeaderInjection(name="X-Key", value=SecretStr("Canary-0123"))
+    found = Treatment(injections=(rule,)).redacted([(b"x-canary-0123", b"Canary-0123")])
+    assert found == [(b"x-***********", b"***********")]
+
+
 def test_of_two_injections_with_one_name_the_later_counts() -> None:
     both = Treatment((*injecting(X_Key="first").injections, *injecting(x_key="second").injections))
     assert sent(both) == [(b"x-key", b"second")]

@@ -31,7 +31,7 @@ class SystemLookups:
         return await anyio.to_thread.run_sync(ask, limiter=self._threads)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Answer:
     ready: anyio.Event = field(default_factory=anyio.Event)
     addresses: list[str] = field(default_factory=list[str])
@@ -39,7 +39,10 @@ class _Answer:
 
 
 class Lookups:
-    """A `Resolve` whose callers can be cancelled while the lookup goes on and keeps its place."""
+    """A `Resolve` whose callers can be cancelled while the lookup goes on and keeps its place.
+
+    Who is cancelled before there was a place leaves nothing behind.
+    """
 
     def __init__(self, resolve: Resolve, tasks: TaskGroup) -> None:
         self._resolve = resolve
@@ -49,6 +52,7 @@ class Lookups:
     async def __call__(self, host: str, port: int) -> list[str]:
         """The addresses of `host`. Raises `OSError`."""
         answer = _Answer()
+        await self._places.acquire_on_behalf_of(answer)
         self._tasks.start_soon(self._answer, host, port, answer)
         await answer.ready.wait()
         if answer.problem is not None:
@@ -57,12 +61,12 @@ class Lookups:
 
     async def _answer(self, host: str, port: int, answer: _Answer) -> None:
         try:
-            async with self._places:
-                answer.addresses = await self._resolve(host, port)
+            answer.addresses = await self._resolve(host, port)
         except OSError as error:
             answer.problem = error
         except (UnicodeError, RuntimeError) as error:
             # No name that can be looked up, or no thread to be had for it.
             answer.problem = OSError(f"{host} cannot be looked up: {error}")
         finally:
+            self._places.release_on_behalf_of(answer)
             answer.ready.set()

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 import anyio
 import h11
 from anyio.abc import ByteStream
+from anyio.lowlevel import checkpoint
 
 from runtime.egress.heads import check_head
 from runtime.egress.refusals import Refusal
 from runtime.egress.rules import Limits
+from runtime.egress.wire import PARTS_PER_TURN
 
 _LINGER_SECONDS = 2.0
 _LINGER_BYTES = 1024 * 1024
@@ -66,7 +68,11 @@ class Caller:
 
     async def body(self) -> AsyncIterator[bytes]:
         """The body of the request. Raises `Refusal` when it is malformed or breaks off."""
+        parts = 0
         while self._http.their_state is h11.SEND_BODY:
+            parts += 1
+            if parts % PARTS_PER_TURN == 0:
+                await checkpoint()
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:

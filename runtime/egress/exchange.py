@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import anyio
 import h11
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 
 from runtime.egress.caller import Caller
 from runtime.egress.decoding import Decoder, Plain, decoder
@@ -188,6 +189,7 @@ class Exchange:
     async def _pass_body(self, unpack: Decoder, redactor: Replacer) -> None:
         async for chunk in self._origin.body():
             for piece in unpack.feed(chunk):
+                await checkpoint()
                 await self._send_answer(redactor.feed(piece))
         await self._send_answer(redactor.finish())
 

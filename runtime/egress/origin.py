@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 
 import anyio
 import h11
+from anyio.lowlevel import checkpoint
 
 from runtime.egress.flow import Flow
 from runtime.egress.heads import Target
 from runtime.egress.refusals import Broken
 from runtime.egress.treatment import Headers
 from runtime.egress.uplink import Line
+from runtime.egress.wire import PARTS_PER_TURN
 
 _MAX_HEAD_BYTES = 128 * 1024
 _MAX_LENGTH_DIGITS = 18
@@ -28,6 +30,7 @@ class Origin:
         self._flow = flow
         self._http = _connection()
         self._unread = 0
+        self._parts = 0
         self._was_passed_on = False
 
     @property
@@ -51,6 +54,7 @@ class Origin:
         """Send the head of a request. Raises `Broken`."""
         self._flow, self._target, self.is_fresh = flow, target, False
         self._http, self._unread, self._was_passed_on = _connection(), 0, False
+        self._parts = 0
         path = target.path
         if self.line.proxied is not None:
             path = target.absolute
@@ -73,6 +77,9 @@ class Origin:
     async def next_event(self) -> h11.Event | None:
         """The next part of the answer, None when no more comes. Raises `Broken`, `Stopped`."""
         while True:
+            self._parts += 1
+            if self._parts % PARTS_PER_TURN == 0:
+                await checkpoint()
             try:
                 event = self._http.next_event()
                 if event is not h11.NEED_DATA:

@@ -59,6 +59,7 @@ async def pump_stream(
     redactor = redactor or Replacer({})
     try:
         while True:
+            await checkpoint()
             data = await source.receive(CHUNK_BYTES)
             count(len(data))
             passed = redactor.feed(data)

@@ -12,6 +12,8 @@ from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSStream
 
 CHUNK_BYTES = 256 * 1024
+PARTS_PER_TURN = 32
+"""After so many parts of a message, which may all be here already, others have their turn."""
 _SEND_BUFFER_BYTES = 1024 * 1024
 """Asked of the kernel for sockets to sandboxes: with less, bulk is passed on in small pieces."""
 

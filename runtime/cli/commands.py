@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from runtime.cli.credential_commands import credentials
+from runtime.cli.environment_commands import environments
 from runtime.cli.options import SETTINGS, AsJson, Config, StateDir
 
 _EPILOG = """
@@ -31,6 +32,7 @@ projects = typer.Typer(help="Projects, to which keys and all that they make belo
 app.add_typer(keys, name="keys")
 app.add_typer(projects, name="projects")
 app.add_typer(credentials, name="credentials")
+app.add_typer(environments, name="environments")
 
 Environment = Annotated[str, typer.Argument(metavar="ENV", help="The id of an environment.")]
 Interaction = Annotated[str, typer.Argument(metavar="ID", help="The id of an interaction.")]

@@ -136,7 +136,7 @@ def show_network(state_dir: Path | None, identifier: str, *, limit: int, as_json
     if as_json:
         print_json(events)
         return
-    announce(f"network: {_rules(environment.model_dump().get('network'))}")
+    announce(f"network: {rules(environment.model_dump().get('network'))}")
     if not events:
         announce("Nothing was asked for yet.")
         return
@@ -144,7 +144,8 @@ def show_network(state_dir: Path | None, identifier: str, *, limit: int, as_json
     print_table(headings, [_event_row(event) for event in events])
 
 
-def _rules(network: Any) -> str:
+def rules(network: Any) -> str:
+    """What an environment may reach, in a line."""
     if not isinstance(network, dict):
         return str(network)
     entries = [dict(entry) for entry in network.get("allowlist") or []]

@@ -49,6 +49,22 @@ class ImageFact:
 
 
 @dataclass(frozen=True, slots=True)
+class KernelCount:
+    """Something of which the kernel gives a user id only so much; sandboxes share their ids."""
+
+    name: str
+    """Of the setting."""
+    value: int
+    wanted: int
+    """From here on a sandbox's own memory is used up before; 0 is for what 0 leaves without end."""
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether one sandbox cannot take what others need."""
+        return self.value == 0 if self.wanted == 0 else self.value >= self.wanted
+
+
+@dataclass(frozen=True, slots=True)
 class HostFacts:
     """Everything the checks look at."""
 
@@ -75,6 +91,8 @@ class HostFacts:
     """The guest protocol that this controller speaks."""
     runtime: str = "runc"
     """What sandboxes are configured to run on."""
+    shared_counts: tuple[KernelCount, ...] = ()
+    """What the kernel counts for all sandboxes together."""
     weaknesses: tuple[str, ...] = ()
     """Why a controller with `sandbox.strict` does not start; none where that is not set."""
 
@@ -84,7 +102,8 @@ def examine(facts: HostFacts) -> list[Check]:
     checks = [check(facts) for check in _HOST_CHECKS]
     if facts.docker is not None:
         checks += [check(facts.docker) for check in _DOCKER_CHECKS]
-    return [*checks, *_isolation(facts), *_strict(facts), *_image(facts), *_base(facts)]
+    checks += [*_isolation(facts), *_neighbours(facts), *_strict(facts)]
+    return [*checks, *_image(facts), *_base(facts)]
 
 
 def has_failed(checks: list[Check]) -> bool:
@@ -241,6 +260,19 @@ def _isolation(facts: HostFacts) -> Iterator[Check]:
         yield Check(title, State.OK, f"{name}; install gVisor for tenants who are strangers")
     if used is not None and is_gvisor(name):
         yield _floor("gVisor's patches", "runsc", used.version)
+
+
+def _neighbours(facts: HostFacts) -> Iterator[Check]:
+    """What one sandbox can use up for the others, where all share the host's kernel."""
+    if facts.docker is None or is_strong(facts.runtime) or not facts.shared_counts:
+        return
+    short = [count for count in facts.shared_counts if not count.is_enough]
+    if not short:
+        yield Check("neighbours", State.OK, "what sandboxes share in the kernel is ample")
+        return
+    found = ", ".join(f"{count.name}={count.value}" for count in short)
+    mend = "sysctl -w " + " ".join(f"{count.name}={count.wanted}" for count in short)
+    yield Check("neighbours", State.WARN, f"one sandbox can use up for all: {found}", mend)
 
 
 def _strict(facts: HostFacts) -> Iterator[Check]:

@@ -6,9 +6,11 @@ import grp
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from runtime.cli.doctor_checks import HostFacts, ImageFact
+from runtime.cli.doctor_checks import HostFacts, ImageFact, KernelCount
 from runtime.client.discovery import state_folder
 from runtime.errors import SandlotError
 from runtime.sandboxes.docker_connection import DockerFacts, docker_facts
@@ -21,6 +23,11 @@ from runtime.schema.settings import Settings
 from runtime.specs.settings import load_settings
 
 _EXTRA_CERTIFICATES = Path("/usr/local/share/ca-certificates")
+_AMPLE = {
+    "fs.inotify.max_user_instances": 1_048_576,
+    "fs.inotify.max_user_watches": 16_777_216,
+    "fs.pipe-user-pages-soft": 0,
+}
 _DOCKER_ROOT = "/var/lib/docker"
 
 
@@ -51,8 +58,16 @@ def gather() -> HostFacts:
         config_problem=config_problem,
         protocol=PROTOCOL_VERSION,
         runtime=settings.sandbox.runtime,
+        shared_counts=tuple(_shared_counts()),
         weaknesses=_weaknesses(settings, docker),
     )
+
+
+def _shared_counts() -> Iterator[KernelCount]:
+    for name, wanted in _AMPLE.items():
+        with suppress(OSError, ValueError):
+            value = int(Path("/proc/sys", *name.split(".")).read_text("ascii"))
+            yield KernelCount(name, value, wanted)
 
 
 def _weaknesses(settings: Settings, docker: DockerFacts | None) -> tuple[str, ...]:

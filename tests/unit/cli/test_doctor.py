@@ -12,6 +12,7 @@ from runtime.cli.doctor_checks import (
     Check,
     HostFacts,
     ImageFact,
+    KernelCount,
     State,
     examine,
     has_failed,
@@ -83,6 +84,8 @@ def test_a_good_machine_has_nothing_to_mend() -> None:
     assert not has_failed(checks)
 
 
+AMPLE = KernelCount("fs.inotify.max_user_instances", 2_000_000, 1_000_000)
+SCARCE = KernelCount("fs.pipe-user-pages-soft", 16_384, 0)
 MISSING_IMAGE = ImageFact("sandlot/sandbox:x")
 
 
@@ -119,6 +122,8 @@ MISSING_IMAGE = ImageFact("sandlot/sandbox:x")
         (on_gvisor(SHUT), "isolation", State.FAIL),
         (host(runtime="runsc-kvm"), "isolation", State.FAIL),
         (host(runtime="kata"), "isolation", State.FAIL),
+        (host(shared_counts=(AMPLE,)), "neighbours", State.OK),
+        (host(shared_counts=(AMPLE, SCARCE)), "neighbours", State.WARN),
         (host(weaknesses=("runc shares the kernel",)), "sandbox.strict", State.FAIL),
         (docker(version="20.10.24+dfsg1"), "Docker's patches", State.WARN),
         (docker(version="29.5.1"), "Docker's patches", State.OK),
@@ -222,3 +227,12 @@ def test_kata_is_not_to_be_registered_but_replaced() -> None:
 
     assert "Set sandbox.runtime to runsc" in found.found
     assert "register" not in found.mend
+
+
+def test_what_one_sandbox_can_use_up_is_told_with_its_mend() -> None:
+    facts = host(shared_counts=(AMPLE, SCARCE))
+    check = check_named(facts, "neighbours")
+    assert check.found.endswith("for all: fs.pipe-user-pages-soft=16384")
+    assert check.mend == "sysctl -w fs.pipe-user-pages-soft=0"
+    strong = dataclasses.replace(facts, runtime="runsc")
+    assert "neighbours" not in {check.name for check in examine(strong)}

@@ -26,6 +26,7 @@ def test_a_silent_daemon_is_a_fact(silence: Path) -> None:
     assert "does not answer" in facts.docker_problem
     assert facts.image is None
     assert facts.python == sys.version_info[:3]
+    assert "fs.inotify.max_user_instances" in {count.name for count in facts.shared_counts}
     assert facts.state_folder == str(silence / "state" / "of" / "sandlot")
     assert facts.state_problem is None
     assert not (silence / "state").exists()

@@ -11,7 +11,6 @@ from runtime.controller.egress_log import EgressLog
 from runtime.controller.networks import Grants, Networks
 from runtime.egress.protocol import ProxySettings
 from runtime.egress.proxy import PROCESS_UID, EgressProxy
-from runtime.egress.uplink import read_upstream
 from runtime.errors import InvalidRequest
 from runtime.schema.settings import EgressSettings
 from runtime.store import Store
@@ -29,7 +28,6 @@ async def open_networks(
     does not come up.
     """
     certificates = read_certificates(settings.ca_files)
-    check_upstream(settings)
     configured = ProxySettings(upstream_proxy=settings.upstream_proxy, certificates=certificates)
     proxy = EgressProxy(configured, PROCESS_UID if os.geteuid() == 0 else None)
     # The log is closed after the proxy: what is told while that stops is kept, too.
@@ -38,16 +36,6 @@ async def open_networks(
     networks = Networks(store, proxy, grants, settings, certificates)
     await stack.enter_async_context(networks.open())
     return networks
-
-
-def check_upstream(settings: EgressSettings) -> None:
-    """Raise `InvalidRequest`, without the URL, for an upstream proxy that is none."""
-    if settings.upstream_proxy is None:
-        return
-    try:
-        read_upstream(settings.upstream_proxy.get_secret_value())
-    except InvalidRequest as error:
-        raise InvalidRequest(f"egress.upstream_proxy: {error.message}") from error
 
 
 def read_certificates(files: Iterable[str], added: Path = ADDED_CERTIFICATES) -> str:

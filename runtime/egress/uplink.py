@@ -6,14 +6,12 @@ addresses are checked all the same; where it cannot, the upstream proxy is relie
 
 from __future__ import annotations
 
-import base64
 import os
 import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from urllib.parse import unquote, urlsplit
 
 import anyio
 from anyio.abc import ByteStream
@@ -25,21 +23,12 @@ from runtime.egress.wire import Secured, Wire
 from runtime.errors import AddressRefused, InvalidRequest
 from runtime.outbound.addresses import Allowance, IpAddress
 from runtime.outbound.door import Door, Reached, Resolve, system_addresses
-from runtime.outbound.hosts import Authority, bracketed, read_authority
+from runtime.outbound.hosts import Authority
+from runtime.outbound.upstream import Upstream, read_upstream
 
 KNOWN_SECONDS = 3.0
 """How long a lookup may take whose answer an upstream proxy makes dispensable."""
 _MAX_ANSWER_BYTES = 16 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """A proxy that everything goes through."""
-
-    authority: Authority
-    tls: bool
-    authorization: str | None
-    """The value of `Proxy-Authorization`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,26 +145,6 @@ async def ask_for_tunnel(
     if not status or not status[0].startswith(b"2"):
         shown = ascii(bytes(answer[:60]).split(b"\r\n")[0].decode("latin-1"))
         raise Refusal(502, f"the upstream proxy refused {authority}: {shown}", "failed")
-
-
-def read_upstream(url: str) -> Upstream:
-    """The upstream proxy of a URL. Raises `InvalidRequest`, which does not repeat the URL."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 3128)
-    except ValueError as error:
-        raise InvalidRequest("The URL of the upstream proxy cannot be read.") from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
-        raise InvalidRequest(
-            "The upstream proxy is written as http://host:port or https://host:port, "
-            "with user:password@ before the host where it asks for that."
-        )
-    authorization = None
-    if parts.username is not None:
-        words = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        authorization = "Basic " + base64.b64encode(words.encode()).decode("ascii")
-    authority = read_authority(f"{bracketed(parts.hostname)}:{port}")
-    return Upstream(authority, parts.scheme == "https", authorization)
 
 
 def _client_tls(certificates: str) -> ssl.SSLContext:

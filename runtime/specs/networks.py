@@ -9,9 +9,10 @@ from runtime.errors import InvalidRequest
 from runtime.outbound.addresses import Allowance
 from runtime.outbound.headers import checked_name, checked_value
 from runtime.outbound.hosts import read_pattern
+from runtime.outbound.upstream import read_upstream
 from runtime.schema.credentials import wrong_id
 from runtime.schema.network import AllowedHost, Network, allowed_hosts
-from runtime.schema.settings import EgressSettings
+from runtime.schema.settings import EgressSettings, OutboundSettings
 from runtime.specs.mistakes import Loc, Mistake
 from runtime.specs.paths import is_there
 from runtime.specs.yaml_marks import Document
@@ -50,12 +51,26 @@ def egress_mistakes(document: Document, egress: EgressSettings) -> Iterator[Mist
     """The mistakes of the configuration's `egress`, which was read from `document`."""
     if not isinstance(egress.default, str):
         yield from network_mistakes(document, egress.default, ("egress", "default"))
-    for index, entry in enumerate(egress.allow_internal):
+    yield from _allowance_mistakes(document, egress.allow_internal, ("egress", "allow_internal"))
+    if egress.upstream_proxy is not None:
         try:
-            Allowance([entry])
+            read_upstream(egress.upstream_proxy.get_secret_value())
         except InvalidRequest as error:
-            yield document.mistake(("egress", "allow_internal", index), error.message)
+            yield document.mistake(("egress", "upstream_proxy"), error.message)
     base = Path(document.file).absolute().parent
     for index, file in enumerate(egress.ca_files):
         if not file.startswith("~") and not is_there(base / file):
             yield document.mistake(("egress", "ca_files", index), f"there is no file {base / file}")
+
+
+def outbound_mistakes(document: Document, outbound: OutboundSettings) -> Iterator[Mistake]:
+    """The mistakes of the configuration's `outbound`, which was read from `document`."""
+    return _allowance_mistakes(document, outbound.allow, ("outbound", "allow"))
+
+
+def _allowance_mistakes(document: Document, entries: list[str], loc: Loc) -> Iterator[Mistake]:
+    for index, entry in enumerate(entries):
+        try:
+            Allowance([entry])
+        except InvalidRequest as error:
+            yield document.mistake((*loc, index), error.message)

@@ -18,7 +18,7 @@ from runtime.specs.file_models import check, file_model, plain
 from runtime.specs.interpolation import interpolate
 from runtime.specs.mistakes import Mistake, MistakesFound, in_order
 from runtime.specs.models_settings import models_mistakes
-from runtime.specs.networks import egress_mistakes
+from runtime.specs.networks import egress_mistakes, outbound_mistakes
 from runtime.specs.paths import is_folder, is_there
 from runtime.specs.search_settings import search_mistakes
 from runtime.specs.yaml_marks import Document, read_document
@@ -87,6 +87,7 @@ def _check(document: Document, environ: Mapping[str, str]) -> Settings | None:
             *models_mistakes(document, found.models),
             *search_mistakes(document, found.search),
             *egress_mistakes(document, found.egress),
+            *outbound_mistakes(document, found.outbound),
             *_missing_folders(document, found),
         ]
     )

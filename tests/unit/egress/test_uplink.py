@@ -11,8 +11,6 @@ import pytest
 from pydantic import SecretStr
 
 from runtime.egress.protocol import ProxySettings
-from runtime.egress.uplink import read_upstream
-from runtime.errors import InvalidRequest
 from tests.support.certificates import Certificates
 from tests.support.egress import Connection, Echo, Names, allowing, gate, server
 
@@ -152,12 +150,3 @@ async def test_what_the_operator_allows_inside_is_dialled_directly(tmp_path: Pat
                 async with egress.connect() as caller:
                     assert (await caller.ask("GET", f"http://{host}:{target}/")).status == 200
     assert proxy.asked == [] and len(echo.requests) == 2
-
-
-@pytest.mark.parametrize(
-    "url", ["", "proxy:3128", "socks5://proxy:1080", "http://", "http://p/path", "http://a b:1"]
-)
-def test_an_upstream_proxy_that_cannot_be_read_is_an_error_without_its_password(url: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        read_upstream(url.replace("//", "//me:secret-word@"))
-    assert "secret-word" not in caught.value.message

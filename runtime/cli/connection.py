@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from runtime.client.discovery import (
     running_controller,
     state_folder,
 )
+from runtime.interpreter import module_command
 from runtime.schema.settings import Settings
 from runtime.specs.settings import load_settings
 
@@ -101,7 +101,7 @@ def controller(
 
 def _start(folder: StateFolder) -> subprocess.Popen[bytes]:
     folder.address_file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "runtime.cli", "serve", "--while-used"]
+    command = module_command("runtime.cli", "serve", "--while-used")
     with folder.log_file.open("ab") as log:
         # A session of its own: an interrupt at the terminal is for the command, not for it.
         return subprocess.Popen(

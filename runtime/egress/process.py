@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from subprocess import DEVNULL
@@ -17,6 +16,7 @@ from runtime.egress.channel import Channel
 from runtime.egress.connection import ProxyConnection
 from runtime.egress.inbox import Inbox
 from runtime.egress.protocol import MAX_ORDER_BYTES, Events
+from runtime.interpreter import module_command
 from runtime.schema.framing import FrameError
 
 END_SECONDS = 5.0
@@ -100,8 +100,8 @@ def _pair() -> Generator[tuple[socket.socket, socket.socket]]:
 
 
 async def _spawned(orders: socket.socket, events: socket.socket, uid: int | None) -> Process:
-    command = [sys.executable, "-m", "runtime.egress"]
-    command += ["--orders", str(orders.fileno()), "--events", str(events.fileno())]
+    ends = ("--orders", str(orders.fileno()), "--events", str(events.fileno()))
+    command = module_command("runtime.egress", *ends)
     if uid is not None:
         command += ["--uid", str(uid)]
     return await anyio.open_process(

@@ -10,10 +10,10 @@ import ast
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from runtime.interpreter import module_command
 from runtime.sandboxes.image_plan import TRUST_FOLDER, ContextFile
 
 _CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
@@ -76,7 +76,7 @@ def collect(environment: Mapping[str, str] = os.environ) -> list[ContextFile]:
     texts = {
         "apt.conf": apt_settings(_output("apt-config", "dump")),
         "mirrors": debian_mirrors(_output("apt-get", "indextargets", "--format", _TARGETS)),
-        "pip.conf": pip_settings(_output(sys.executable, "-m", "pip", "config", "list")),
+        "pip.conf": pip_settings(_output(*module_command("pip", "config", "list"))),
         "ca.crt": _certificates(environment),
     }
     return [ContextFile(TRUST_FOLDER + name, text.encode()) for name, text in texts.items()]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 
 import anyio
 
 import runtime
+from runtime.interpreter import module_command
 
 READ_SECONDS = 60.0
 AT_ONCE = 2
@@ -31,7 +31,7 @@ class DocumentReader:
 
         Raises `UnreadableError`, and `OSError` when the file cannot be opened.
         """
-        command = [sys.executable, "-m", "runtime.tools.reader", kind, url]
+        command = module_command("runtime.tools.reader", kind, url)
         async with self._turns:
             with anyio.move_on_after(READ_SECONDS):
                 return _parsed(*await _run(command, document))

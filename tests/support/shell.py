@@ -46,4 +46,4 @@ class Shell:
     def command(self, *arguments: str) -> list[str]:
         # A controller that is left at work is a subprocess that is still running.
         warnings = ["-W", "error", "-W", "ignore:subprocess:ResourceWarning"]
-        return [sys.executable, *warnings, "-m", "runtime.cli", *arguments]
+        return [sys.executable, "-P", *warnings, "-m", "runtime.cli", *arguments]

@@ -90,7 +90,12 @@ class Credentials:
         """
         statement = (
             update(table)
-            .where(*_is(record.project_id, record.id), table.c.revision == record.revision)
+            .where(
+                *_is(record.project_id, record.id),
+                table.c.revision == record.revision,
+                # A credential that was deleted and made anew is another one, and counts anew.
+                table.c.created == record.created,
+            )
             .values(
                 status=record.status,
                 sealed=record.sealed,

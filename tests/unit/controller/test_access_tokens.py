@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from runtime.controller.credentials import CredentialService
 from runtime.errors import CredentialFault, InvalidRequest, NotFound
 from runtime.store import Store
-from runtime.tools.oauth import AccessToken, RefreshGrant
+from runtime.tools.oauth import AccessToken, RefreshGrant, RefreshRefused
 
 pytestmark = pytest.mark.anyio
 
@@ -125,6 +125,25 @@ async def test_a_credential_deleted_during_a_fetch_gives_no_token(world: World) 
     await world.service.create("default", {**OAUTH, "refresh_token": "other"})
     await world.token()
     assert world.source.asked[-1] == "other"
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+async def test_a_credential_made_anew_during_a_fetch_is_no_change_of_the_old_one(
+    world: World, is_refused: bool
+) -> None:
+    async def made_anew() -> None:
+        await world.service.delete("default", "mail")
+        await world.service.create("default", {**OAUTH, "refresh_token": "new"})
+
+    world.source.next_refresh = "rotated from the old one"
+    world.source.fault = RefreshRefused("invalid_grant") if is_refused else None
+    world.source.before = made_anew
+    with suppress(CredentialFault, InvalidRequest):
+        await world.token()
+    world.source.fault, world.source.next_refresh = None, None
+    await world.patch(scopes=["a"])
+    await world.token()
+    assert world.source.asked[0] == "r0" and world.source.asked[-1] == "new"
 
 
 async def test_a_failure_is_the_same_for_all_who_wait_and_for_a_while(world: World) -> None:

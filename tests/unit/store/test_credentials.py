@@ -60,6 +60,17 @@ async def test_a_change_that_is_based_on_an_older_state_is_not_made(store: Store
     assert again is not None and again.revision == read.revision + 1
 
 
+async def test_nor_one_that_is_based_on_another_credential_of_the_same_id(store: Store) -> None:
+    await store.credentials.add(record("a"), 10)
+    read = await store.credentials.get("default", "a")
+    assert read is not None
+    await store.credentials.delete("default", "a")
+    await store.credentials.add(record("a", sealed="s1.other"), 10)
+    assert not await store.credentials.replace(read)
+    found = await store.credentials.get("default", "a")
+    assert found is not None and (found.sealed, found.revision) == ("s1.other", 0)
+
+
 async def seal_some(store: Store, count: int) -> None:
     for number in range(count):
         sealed = store.vault.seal(f"secret {number}", about_credential("default", f"c{number}"))

@@ -71,6 +71,13 @@ def caller_of(connection: HTTPConnection) -> Caller:
     return caller
 
 
+def check_still_valid(connection: HTTPConnection) -> None:
+    """Raise `Unauthenticated` when the key that `authenticate` let in was revoked since."""
+    keys = services_of(connection).keys
+    if caller_of(connection) not in [keys.caller(key) for key in presented_keys(connection)]:
+        raise Unauthenticated(REFUSAL)
+
+
 CallerDep = Annotated[Caller, Depends(authenticate)]
 """Who calls; the guard of the route has looked already."""
 

@@ -14,7 +14,7 @@ import anyio.to_thread
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from runtime.api.auth import caller_of
+from runtime.api.auth import caller_of, check_still_valid
 from runtime.api.incoming import Room
 from runtime.api.services import services_of
 from runtime.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
@@ -33,7 +33,8 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 async def read_json(request: Request, idle_seconds: float = IDLE_SECONDS) -> Any:
     """The JSON value in the body, whose pieces come at most `idle_seconds` apart.
 
-    Raises `InvalidRequest`, `PayloadTooLarge`, `UnsupportedMediaType`, `QuotaExceeded`.
+    Raises `InvalidRequest`, `PayloadTooLarge`, `UnsupportedMediaType`, `QuotaExceeded`, and
+    `Unauthenticated` when the key of the call was revoked meanwhile.
     """
     found = await _read_any(request, idle_seconds)
     if found is None:
@@ -77,12 +78,17 @@ async def _read_any(request: Request, idle_seconds: float) -> _Found | None:
     """What the body holds; None where there is no body."""
     with services_of(request).incoming.room(caller_of(request).project_id) as room:
         body = await _read(request, idle_seconds, room)
-        if not body:
-            return None
-        _check_type(request)
-        if len(body) > _BIG:
-            return _Found(await anyio.to_thread.run_sync(parse_json, body))
-        return _Found(parse_json(body))
+        found = await _parsed(request, body) if body else None
+    # A body may take for ever to come: who holds one back must not act with it afterwards.
+    check_still_valid(request)
+    return found
+
+
+async def _parsed(request: Request, body: bytes) -> _Found:
+    _check_type(request)
+    if len(body) > _BIG:
+        return _Found(await anyio.to_thread.run_sync(parse_json, body))
+    return _Found(parse_json(body))
 
 
 async def _read(request: Request, idle_seconds: float, room: Room) -> bytes:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -117,6 +119,40 @@ def test_a07_uploads_under_way_end_with_their_key(tenants: Tenants) -> None:
     late = httpx2.post(begun.headers["x-goog-upload-url"], content=b"late", headers=more)
     assert late.status_code == 404
     assert tenants.rows("gamma")["files"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/keys", {"name": "kept"}),
+        ("/v1/credentials", {"type": "bearer_token", "id": "late", "token": "late-secret"}),
+        ("/v1/interactions", {"model": "script/inline", "input": "late"}),
+        ("/openai/v1/responses", {"model": "script/inline", "input": "late"}),
+    ],
+)
+def test_a07_a_call_whose_body_comes_after_its_key_was_revoked_does_nothing(
+    tenants: Tenants, path: str, body: dict[str, str]
+) -> None:
+    key = tenants.key("gamma", "run", "read", "admin")
+    before = tenants.rows("gamma")
+    sent = json.dumps(body).encode()
+    address = urlsplit(tenants.controller.url)
+    call = HTTPConnection(address.hostname or "", address.port, timeout=60)
+    with closing(call), tenants.operator() as operator:
+        call.putrequest("POST", path)
+        call.putheader("x-goog-api-key", key["key"])
+        call.putheader("content-type", "application/json")
+        call.putheader("content-length", str(len(sent)))
+        call.putheader("expect", "100-continue")
+        call.endheaders()
+        # The server asks for the body once the call is let in.
+        assert call.sock.recv(1024).startswith(b"HTTP/1.1 100 ")
+        assert operator.delete(f"/v1/keys/{key['id']}").status_code == 200
+        call.send(sent)
+        assert call.getresponse().status == 401
+    after = tenants.rows("gamma")
+    assert len(after.pop("keys")) == len(before.pop("keys"))
+    assert after == before
 
 
 @pytest.mark.docker

@@ -9,6 +9,7 @@ import anyio
 import pytest
 from fastapi import Request
 
+from runtime.api.auth import FixedKeys
 from runtime.api.bodies import MAX_DEPTH, MAX_VALUES, parse_json, read_json
 from runtime.api.incoming import FREE_BYTES, Incoming
 from runtime.errors import InvalidRequest, PayloadTooLarge, QuotaExceeded
@@ -22,7 +23,8 @@ def request_of(
     pieces: AsyncIterator[bytes], limit: int, incoming: Incoming | None = None
 ) -> Request:
     settings = ServerSettings(max_body_bytes=limit)
-    services = SimpleNamespace(settings=settings, incoming=incoming or Incoming())
+    keys = FixedKeys(["k"])
+    services = SimpleNamespace(settings=settings, incoming=incoming or Incoming(), keys=keys)
     app = SimpleNamespace(state=SimpleNamespace(services=services))
 
     async def receive() -> dict[str, Any]:
@@ -31,7 +33,7 @@ def request_of(
         except StopAsyncIteration:
             return {"type": "http.request", "body": b"", "more_body": False}
 
-    headers = [(b"content-type", b"application/json")]
+    headers = [(b"content-type", b"application/json"), (b"x-goog-api-key", b"k")]
     scope = {"type": "http", "headers": headers, "app": app, "sandlot.caller": OPERATOR}
     return Request(scope, receive)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -82,6 +82,8 @@ class Networks:
         self._settings = settings
         self._certificates = certificates
         self._attached: dict[str, _Attached] = {}
+        self._wanting: dict[str, tuple[str, frozenset[str]]] = {}
+        """Environments whose credentials are being looked up: the project, and which."""
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -105,9 +107,10 @@ class Networks:
             if is_disabled(wanted.network) or record is None:
                 return None
             key = _key(environment_id, sandbox_id)
-            rules, renew_at = await self._rules(record, wanted)
-            opened = await self._proxy.open(key, path, rules, uid)
-            self._note(environment_id, key, record.project_id, wanted, renew_at)
+            with self._looking(record, wanted):
+                rules, renew_at = await self._rules(record, wanted)
+                opened = await self._proxy.open(key, path, rules, uid)
+                self._note(environment_id, key, record.project_id, wanted, renew_at)
             return GuestNetwork(certificates=opened.certificate + self._certificates)
 
     async def detach(self, environment_id: str, sandbox_id: str) -> None:
@@ -131,25 +134,57 @@ class Networks:
             if attached is None:
                 return is_disabled(wanted.network)
             rules, renew_at = CLOSED, None
-            if record is not None and not is_disabled(wanted.network):
-                rules, renew_at = await self._rules(record, wanted)
-            await self._proxy.replace(attached.key, rules)
-            self._note(environment_id, attached.key, attached.project_id, wanted, renew_at)
+            with self._looking(record, wanted):
+                if record is not None and not is_disabled(wanted.network):
+                    rules, renew_at = await self._rules(record, wanted)
+                await self._proxy.replace(attached.key, rules)
+                self._note(environment_id, attached.key, attached.project_id, wanted, renew_at)
             return True
 
     async def credential_changed(self, project_id: str, credential_id: str) -> None:
         """A credential has a new secret, was revoked or is gone: renew all that use it."""
-        for environment_id, attached in list(self._attached.items()):
-            if attached.project_id == project_id and credential_id in attached.credentials:
-                await self._renew_quietly(environment_id)
+        users = [
+            environment_id
+            for environment_id, attached in self._attached.items()
+            if attached.project_id == project_id and credential_id in attached.credentials
+        ]
+        looking = [
+            environment_id
+            for environment_id, (project, wanted) in self._wanting.items()
+            if project == project_id and credential_id in wanted
+        ]
+        await self._renew_all(dict.fromkeys([*users, *looking]))
+
+    @contextmanager
+    def _looking(self, record: EnvironmentRecord | None, wanted: Wanted) -> Generator[None]:
+        """Around the time from looking credentials up until they are used.
+
+        What changes meanwhile is looked up again afterwards: what was found is old then.
+        """
+        if record is None:
+            yield
+            return
+        self._wanting[record.id] = record.project_id, frozenset(wanted.credentials)
+        try:
+            yield
+        finally:
+            del self._wanting[record.id]
 
     async def _keep_fresh(self) -> None:
         while True:
             await anyio.sleep(_LOOK_SECONDS)
             moment = clock.now()
-            for environment_id, attached in list(self._attached.items()):
-                if attached.renew_at is not None and attached.renew_at <= moment:
-                    await self._renew_quietly(environment_id)
+            await self._renew_all(
+                environment_id
+                for environment_id, attached in self._attached.items()
+                if attached.renew_at is not None and attached.renew_at <= moment
+            )
+
+    async def _renew_all(self, environment_ids: Iterable[str]) -> None:
+        # At once: one project's token endpoint that never answers holds up nobody else's rules.
+        async with anyio.create_task_group() as tasks:
+            for environment_id in list(environment_ids):
+                tasks.start_soon(self._renew_quietly, environment_id)
 
     async def _renew_quietly(self, environment_id: str) -> None:
         with contained("rules not renewed", environment=environment_id):

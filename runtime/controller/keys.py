@@ -54,6 +54,8 @@ class KeyService:
         self._on_revoked = on_revoked
         self._callers: dict[bytes, tuple[bytes, Caller]] = {}
         self._used: set[str] = set()
+        self._projects = anyio.Lock()
+        """A key that is made while its project goes is gone with it, or makes it anew."""
         self._add(_digest(operator_key), OPERATOR)
 
     async def load(self) -> None:
@@ -99,8 +101,9 @@ class KeyService:
             created=clock.now(),
         )
         with anyio.CancelScope(shield=True):
-            await self._store.keys.add(record)
-            self._add(digest, _caller(record))
+            async with self._projects:
+                await self._store.keys.add(record)
+                self._add(digest, _caller(record))
         log.info("key made", key_id=record.id, project=project_id, scopes=record.scopes)
         return {**key_view(record), "key": key}
 
@@ -159,14 +162,19 @@ class KeyService:
         if project_id == DEFAULT_PROJECT:
             raise InvalidRequest("The default project cannot be deleted.")
         with anyio.CancelScope(shield=True):
-            records = await self._store.keys.of(project_id)
-            try:
-                found = await self._store.projects.delete(project_id)
-            except NotEmpty as error:
-                raise InvalidRequest(_full(error.found)) from error
-            if not found:
-                raise NotFound(f"There is no project '{project_id[:80]}'.")
-            await self._forget(records)
+            async with self._projects:
+                await self._forget(await self._deleted(project_id))
+
+    async def _deleted(self, project_id: str) -> list[KeyRecord]:
+        """Delete a project; the keys that it had."""
+        records = await self._store.keys.of(project_id)
+        try:
+            found = await self._store.projects.delete(project_id)
+        except NotEmpty as error:
+            raise InvalidRequest(_full(error.found)) from error
+        if not found:
+            raise NotFound(f"There is no project '{project_id[:80]}'.")
+        return records
 
     async def note_uses(self) -> None:
         """Store, now and then, which keys were used lately; for ever."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import pytest
 
 from runtime.clock import now
@@ -163,6 +164,27 @@ async def test_a_project_goes_with_its_keys_once_it_is_empty(
     assert keys.caller(key) is None and ended == [caller.key_id]
     names = [project["id"] for project in (await keys.projects(OPERATOR))["projects"]]
     assert names == ["default"]
+
+
+async def test_a_key_that_is_made_while_its_project_goes_is_valid_only_where_it_is_stored(
+    keys: KeyService, store: Store
+) -> None:
+    made_meanwhile: list[tuple[str, Caller]] = []
+
+    async def make() -> None:
+        made_meanwhile.append(await made(keys, project_id="team"))
+
+    for _ in range(20):
+        await made(keys, project_id="team")
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(make)
+            tasks.start_soon(keys.delete_project, OPERATOR, "team")
+            for _ in range(3):
+                tasks.start_soon(make)
+    stored = {record.id for record in await store.keys.of_all_projects()}
+    valid = {caller.key_id for key, caller in made_meanwhile if keys.caller(key) is not None}
+    assert valid <= stored
 
 
 async def test_projects_that_cannot_be_deleted(keys: KeyService) -> None:

@@ -217,6 +217,7 @@ def _variables(asked: dict[str, str | VariableValue], agent: AgentSpec | None) -
     for name, value in asked.items():
         found.behind.pop(name, None)
         path = f"environment.env.{name[:80]}"
+        found.credentials.pop(f"{path}.credential", None)
         credential = value.credential if isinstance(value, VariableValue) else None
         if credential is None:
             found.held[name] = _value(name, value, path)

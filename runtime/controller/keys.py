@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from runtime.boundaries import contained
 from runtime.errors import InvalidRequest, NotFound, PermissionDenied
 from runtime.ids import is_id, new_id, new_secret
 from runtime.schema.callers import DEFAULT_PROJECT, OPERATOR, SCOPES, Caller, Scope
+from runtime.specs.project_names import NAME_RULE, is_project_name
 from runtime.store import KeyRecord, NotEmpty, ProjectRecord, Store
 
 NOTED_SECONDS = 60.0
@@ -28,7 +28,6 @@ NOTED_SECONDS = 60.0
 MAX_NAME_CHARACTERS = 200
 PREFIX_CHARACTERS = 12
 DEFAULT_SCOPES: tuple[Scope, ...] = ("run", "read")
-_PROJECT = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 Json = dict[str, Any]
 Revoked = Callable[[str], Awaitable[None]]
@@ -236,11 +235,8 @@ def _check_operator(actor: Caller) -> None:
 
 
 def _check(order: NewKey, project_id: str) -> None:
-    if not _PROJECT.fullmatch(project_id):
-        raise InvalidRequest(
-            "project: a name has 1 to 40 lower-case letters, digits and dashes, and no dash at "
-            "its ends."
-        )
+    if not is_project_name(project_id):
+        raise InvalidRequest(f"project: {NAME_RULE}.")
     if order.name is not None and not 0 < len(order.name) <= MAX_NAME_CHARACTERS:
         raise InvalidRequest(f"name: has 1 to {MAX_NAME_CHARACTERS} characters.")
     if order.name is not None and not order.name.isprintable():

@@ -20,6 +20,7 @@ from runtime.specs.mistakes import Mistake, MistakesFound, in_order
 from runtime.specs.models_settings import models_mistakes
 from runtime.specs.networks import egress_mistakes, outbound_mistakes
 from runtime.specs.paths import is_folder, is_there
+from runtime.specs.project_names import NAME_RULE, is_project_name
 from runtime.specs.search_settings import search_mistakes
 from runtime.specs.yaml_marks import Document, read_document
 
@@ -88,10 +89,22 @@ def _check(document: Document, environ: Mapping[str, str]) -> Settings | None:
             *search_mistakes(document, found.search),
             *egress_mistakes(document, found.egress),
             *outbound_mistakes(document, found.outbound),
+            *_nameless_projects(document, found),
             *_missing_folders(document, found),
         ]
     )
     return plain(Settings, found)
+
+
+def _nameless_projects(document: Document, settings: Settings) -> list[Mistake]:
+    # Quotas of a project that cannot be would be kept by nobody.
+    return [
+        document.mistake(
+            ("quotas", "projects", name), f"no project has this name: {NAME_RULE}", key=True
+        )
+        for name in settings.quotas.projects
+        if not is_project_name(name)
+    ]
 
 
 def _missing_folders(document: Document, settings: Settings) -> list[Mistake]:

@@ -132,6 +132,13 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             ],
         ),
         ("server: {port: 1, port: 2}\n", ["1:19: server.port: stands here twice, first in line 1"]),
+        (
+            "quotas:\n  projects:\n    Team: {running: 1}\n    team: {running: 1}\n",
+            [
+                "3:5: quotas.projects.Team: no project has this name: a name has 1 to 40 "
+                "lower-case letters, digits and dashes, and no dash at its ends"
+            ],
+        ),
         ("server: [\n", None),
         (
             "state_dir: !!python/name:os.sep x\n",

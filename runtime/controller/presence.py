@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from runtime.controller.quotas import Quotas
-from runtime.errors import QuotaExceeded
+from runtime.errors import QuotaExceeded, Unauthenticated
 from runtime.schema.callers import Caller
 
 
@@ -41,9 +41,16 @@ class Presence:
         self._quotas = quotas or Quotas()
         self._by_key: defaultdict[str, set[Stay]] = defaultdict(set)
         self._counts: Counter[str] = Counter()
+        self._ended: set[str] = set()
 
     def enter(self, caller: Caller) -> Stay:
-        """A call begins that will last. Raises `QuotaExceeded`."""
+        """A call begins that will last.
+
+        Raises `QuotaExceeded`, and `Unauthenticated` when its key was revoked after the call was
+        let in: it may have waited for a sandbox meanwhile.
+        """
+        if caller.key_id in self._ended:
+            raise Unauthenticated("The API key of this call was revoked.")
         project_id = caller.project_id
         limit = self._quotas.limits(project_id).streams
         if limit is not None and self._counts[project_id] >= limit:
@@ -72,7 +79,8 @@ class Presence:
         return self._counts[project_id]
 
     async def end(self, key_id: str) -> None:
-        """The key is not valid any more: its calls end."""
+        """The key is not valid any more: its calls end, and none begins."""
+        self._ended.add(key_id)
         for stay in self._by_key.get(key_id, ()):
             stay.is_ended = True
             stay.scope.cancel()

@@ -7,6 +7,7 @@ and pass the same door. Proxies of the environment are not used: they would look
 
 from __future__ import annotations
 
+import codecs
 import functools
 import re
 import ssl
@@ -26,6 +27,8 @@ CONNECT_SECONDS = 10.0
 MAX_REDIRECTS = 5
 MAX_BYTES = 16 * 1024 * 1024
 """The largest body of a response that is read, unless a caller says otherwise."""
+_ODD_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "unicode-escape", "utf-7"})
+"""They take time that grows with the square of the text, or give half characters."""
 
 
 class Dialer:
@@ -124,8 +127,11 @@ class _Backend(httpcore2.AsyncNetworkBackend):
             raise OSError(str(error) or f"{address} did not answer") from error
         own, peer = stream.get_extra_info("client_addr"), stream.get_extra_info("server_addr")
         try:
+            if own is None or peer is None:
+                # A server that resets at once leaves a socket without an address at its end.
+                raise OSError(f"{address} closed the connection")
             self._door.check_peer(host, port, peer[0], own[0])
-        except AddressRefused:
+        except (AddressRefused, OSError):
             await stream.aclose()
             raise
         return stream
@@ -162,8 +168,26 @@ class _Transport(httpx2.AsyncHTTPTransport):
         if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
             await response.aclose()
             raise httpx2.DecodingError("the server compressed what was to be sent plain")
+        _drop_odd_charset(response)
         response.stream = _Bounded(response.stream, self._max_bytes)
         return response
+
+
+def _drop_odd_charset(response: httpx2.Response) -> None:
+    """Leave UTF-8, the default, where a server names a charset that is none of the usual kind."""
+    charset = response.charset_encoding
+    if charset is not None and not _is_plain(charset):
+        kind = response.headers["content-type"].partition(";")[0]
+        response.headers["content-type"] = kind.strip()
+
+
+def _is_plain(charset: str) -> bool:
+    try:
+        b"x".decode(charset, "replace")
+        return codecs.lookup(charset).name not in _ODD_CHARSETS
+    except (LookupError, ValueError):
+        # Python's `zlib`, `hex` and the like are no charsets, but are looked up like them.
+        return False
 
 
 class _Bounded(httpx2.AsyncByteStream):

@@ -28,7 +28,13 @@ from mcp_types import (
 from pydantic import SecretStr, ValidationError
 
 from runtime import __version__
-from runtime.errors import AddressRefused, InvalidRequest, ToolFault, ToolServerFault
+from runtime.errors import (
+    AddressRefused,
+    InvalidRequest,
+    SandlotError,
+    ToolFault,
+    ToolServerFault,
+)
 from runtime.schema.model import FunctionDeclaration
 from runtime.schema.steps import ToolResult
 from runtime.tools.dial import Dialer
@@ -124,6 +130,8 @@ class McpServer:
             self._fault = error
         except _FAILURES as error:
             self._fault = self._failed(self._reason(error))
+        except Exception as error:  # noqa: BLE001 - one server's answer must end nothing else
+            self._fault = self._failed(_unforeseen(error))
         finally:
             self._answered.set()
 
@@ -268,7 +276,7 @@ class _Session:
                     self._settled.set()
                     await self._leave.wait()
         except Exception as error:  # noqa: BLE001 - what ends a session is told to its callers
-            self._failure = _only(error)
+            self._failure = _foreseen(_only(error))
         finally:
             self._failure = self._failure or ConnectionError("the connection was closed")
             self._settled.set()
@@ -308,6 +316,17 @@ def _place(error: ValidationError) -> str:
     found = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(str(part) for part in found["loc"])
     return f": {place[:200]}: {found['msg'][:200]}" if place else ""
+
+
+def _foreseen(error: BaseException) -> BaseException:
+    """`error`, or a broken connection in place of one that no caller of a session expects."""
+    known = isinstance(error, (*_FAILURES, SandlotError))
+    return error if known else ConnectionError(_unforeseen(error))
+
+
+def _unforeseen(error: BaseException) -> str:
+    # Its text may hold anything, and so may not be shown.
+    return f"its answer could not be dealt with ({type(error).__name__})"
 
 
 def _only(error: BaseException) -> BaseException:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import socket
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
+from threading import Thread
 
 import anyio
+import anyio.to_thread
 import httpx2
 import pytest
 from anyio.lowlevel import checkpoint
@@ -34,6 +38,7 @@ class Site:
                 Route("/to", self.to),
                 Route("/endless", self.endless),
                 Route("/packed", self.packed),
+                Route("/charset/{name}", self.charset),
             ]
         )
 
@@ -58,6 +63,10 @@ class Site:
 
     async def packed(self, request: Request) -> Response:
         return Response(gzip.compress(b"0" * 1000), headers={"content-encoding": "gzip"})
+
+    async def charset(self, request: Request) -> Response:
+        kind = f"text/plain; charset={request.path_params['name']}"
+        return Response(b"\\ud800 +2AA- gr\xfc\xdfe", headers={"content-type": kind})
 
 
 @pytest.fixture
@@ -201,3 +210,37 @@ async def test_tls_is_verified_against_the_name(tmp_path: Path) -> None:
     async with serving(Site().app, certificate=(certificate, key)) as port, dialer.client() as web:
         with pytest.raises(httpx2.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             await web.get(f"https://shop.example.com:{port}/hello")
+
+
+@pytest.mark.parametrize(
+    "charset",
+    ["zlib", "hex", "rot13", "idna", "undefined", "punycode", "unicode_escape", "UTF-7", "none"],
+)
+async def test_an_odd_charset_is_read_as_the_default(site: tuple[Site, int], charset: str) -> None:
+    _, port = site
+    async with Dialer(["127.0.0.1"]).client() as client:
+        answer = await client.get(f"http://127.0.0.1:{port}/charset/{charset}")
+        assert answer.text == "\\ud800 +2AA- gr\ufffd\ufffde"
+        usual = await client.get(f"http://127.0.0.1:{port}/charset/iso-8859-1")
+        assert usual.text.endswith("grüße")
+
+
+async def test_a_server_that_resets_at_once_is_a_failed_request() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        resetting = Thread(target=_reset_all, args=(listener, 300))
+        resetting.start()
+        async with Dialer(["127.0.0.1"]).client() as client:
+            # It takes luck for the reset to come before the connection is looked at.
+            for _ in range(300):
+                with pytest.raises(httpx2.NetworkError):
+                    await client.get(f"http://127.0.0.1:{port}/")
+        await anyio.to_thread.run_sync(resetting.join)
+
+
+def _reset_all(listener: socket.socket, count: int) -> None:
+    for _ in range(count):
+        connection, _ = listener.accept()
+        linger = struct.pack("ii", 1, 0)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        connection.close()

@@ -8,12 +8,14 @@ from typing import Any
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
+from pydantic import SecretStr
 
 from runtime.errors import ToolFault, ToolServerFault
 from runtime.schema.content import ImageContent
 from runtime.schema.model import FunctionDeclaration
 from runtime.schema.settings import OutboundSettings, Settings
 from runtime.tools.mcp_schema import is_schema
+from runtime.tools.mcp_signing import Sign, Signature
 from runtime.tools.relay import ControllerTools
 from tests.support.mcp_odd import odd
 
@@ -195,3 +197,28 @@ async def test_names_that_are_taken(tools: ControllerTools) -> None:
         assert (await called(tools, first)).text == "done"
         with pytest.raises(ToolFault, match="There is no tool"):
             await called(tools, DO)
+
+
+class Broken:
+    """Stored credentials, and a header of theirs that fails as nobody foresaw."""
+
+    async def signature(self, project_id: str, credential_id: str) -> Sign:
+        """What fails to sign."""
+        return self._sign
+
+    async def _sign(self, refused: SecretStr | None = None) -> Signature:
+        raise KeyError("hunter2-and-more")
+
+
+async def test_what_nobody_foresaw_ends_one_server_and_no_other() -> None:
+    settings = Settings(outbound=OutboundSettings(allow=["127.0.0.1"]))
+    made = ControllerTools(settings, Broken())
+    async with odd("json") as (url, _), made.open():
+        signed = {"type": "mcp_server", "name": "signed", "url": url, "credential": "key"}
+        await made.offer("int_2", signed)
+        with anyio.fail_after(30), pytest.raises(ToolServerFault, match="KeyError") as caught:
+            await made.listed("int_2", set())
+        assert "hunter2" not in caught.value.message
+        assert [tool.name for tool in await listed(made, url)] == [DO]
+        await made.release("int_2")
+        await made.release(ONE)

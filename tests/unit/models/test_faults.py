@@ -100,6 +100,7 @@ def test_secrets_are_not_shown(text: str, shown: str) -> None:
         ("-3", None),
         ("Thu, 01 Jan 2026 12:00:30 GMT", 30.0),
         ("Thu, 01 Jan 2026 11:00:00 GMT", 0.0),
+        ("Thu, 01 Jan 99999999999 12:00:30 GMT", None),
     ],
 )
 def test_retry_after(header: str | None, seconds: float | None) -> None:

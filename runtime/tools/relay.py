@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Set
 from contextlib import asynccontextmanager
@@ -125,6 +126,7 @@ class ControllerTools:
         call = interaction.calls.get(name) if interaction is not None else None
         if call is None:
             raise ToolFault(f"There is no tool {name[:80]}.")
+        _check_text(name, arguments)
         return await call(name, arguments)
 
     async def release(self, interaction_id: str) -> None:
@@ -169,6 +171,17 @@ class ControllerTools:
             return await self._signatures.signature(project_id, credential_id)
         except (NotFound, InvalidRequest) as error:
             raise InvalidRequest(f"{where}: {error.message}") from None
+
+
+def _check_text(name: str, arguments: dict[str, Any]) -> None:
+    """Refuse what no request can carry. Raises `ToolFault`."""
+    try:
+        json.dumps(arguments, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ToolFault(
+            f"The arguments of {name[:80]} hold half of a character, the surrogate "
+            f"U+{ord(error.object[error.start]):04X} alone. Write the whole character."
+        ) from None
 
 
 def _ignoring_name(call: Callable[[dict[str, Any]], Awaitable[ToolResult]]) -> Call:

@@ -213,3 +213,17 @@ async def test_each_provider_is_asked_in_its_own_words(
 async def test_an_address_of_the_configuration_that_cannot_be_read_is_named() -> None:
     with pytest.raises(InvalidRequest, match=r"outbound\.allow: 'a b'"):
         ControllerTools(Settings(outbound=OutboundSettings(allow=["a b"])))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("url_context", {"urls": ["http://127.0.0.1/\ud83d"]}),
+        ("google_search", {"queries": ["\ud83d"]}),
+    ],
+)
+async def test_half_a_character_is_refused(
+    tools: ControllerTools, name: str, arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(ToolFault, match=r"U\+D83D alone"):
+        await tools.call("i", name, arguments)

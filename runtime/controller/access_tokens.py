@@ -118,10 +118,10 @@ class AccessTokens:
             await self._fetch(key)
         except SandlotError as error:
             # The database; nobody need wait longer for it.
-            self._note_fault(record, error)
+            self._note_trouble(record, error)
         except Exception:
             log.exception("a token could not be fetched", project=key[0], credential=key[1])
-            self._note_fault(record, Internal())
+            self._note_trouble(record, Internal())
         finally:
             del self._flights[key]
             flight.set()
@@ -139,7 +139,7 @@ class AccessTokens:
         except RefreshRefused:
             await self._revoke(kept)
         except CredentialFault as error:
-            self._note_fault(kept.record, unusable_fault(key[1], error))
+            self._note_trouble(kept.record, unusable_fault(key[1], error))
         else:
             with anyio.CancelScope(shield=True):
                 # What the server replaced is worth nothing any more: the new one must be kept.
@@ -178,6 +178,16 @@ class AccessTokens:
         self._note_fault(stored.record, revoked_fault(record.id))
         log.warning("credential revoked", project=record.project_id, credential=record.id)
         self._revoked(record.project_id, record.id)
+
+    def _note_trouble(self, record: CredentialRecord, fault: SandlotError) -> None:
+        """What may pass: a token that was to be replaced early is used as long as it holds."""
+        key, moment = (record.project_id, record.id), clock.now()
+        held = self._held.get(key)
+        if held is None or held.value is None or not held.fits(record) or held.expires <= moment:
+            self._note_fault(record, fault)
+            return
+        self._held[key] = replace(held, until=min(moment + AGAIN_AFTER, held.expires))
+        log.warning("token not replaced yet", project=key[0], credential=key[1], why=fault.message)
 
     def _note_fault(self, record: CredentialRecord, fault: SandlotError) -> None:
         moment = clock.now()

@@ -169,6 +169,27 @@ async def test_a_failure_is_the_same_for_all_who_wait_and_for_a_while(world: Wor
     assert await world.token() == "Bearer token-2"
 
 
+async def test_a_token_is_used_until_it_expires_while_no_other_can_be_had(world: World) -> None:
+    world.source.lifetime = 6.0
+    assert await world.token() == "Bearer token-1"
+    world.source.fault = CredentialFault("the token endpoint a.example answered 503")
+    await anyio.sleep(world.source.lifetime / 2)
+    assert await world.token() == "Bearer token-1"
+    assert len(world.source.asked) == 2
+    await anyio.sleep(world.source.lifetime / 2)
+    with pytest.raises(CredentialFault, match="503"):
+        await world.token()
+
+
+async def test_a_refused_refresh_token_ends_the_use_of_what_came_of_it(world: World) -> None:
+    world.source.lifetime = 6.0
+    await world.token()
+    world.source.fault = RefreshRefused("invalid_grant")
+    await anyio.sleep(world.source.lifetime / 2)
+    with pytest.raises(InvalidRequest, match="is revoked"):
+        await world.token()
+
+
 async def test_whoever_gives_up_does_not_stop_the_fetch(world: World) -> None:
     go_on = anyio.Event()
     world.source.before = go_on.wait

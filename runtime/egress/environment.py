@@ -33,7 +33,7 @@ class Environment:
 
     def replace(self, rules: Rules) -> None:
         """New rules from now on; what they do not allow ends."""
-        self.policy = Policy(rules)
+        self.policy = Policy(rules, self.policy)
         self._totals.limits = rules.limits
         for flow in list(self._flows):
             if not self._stands(flow):

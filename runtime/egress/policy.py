@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+
+from pydantic import SecretStr
 
 from runtime.egress.rules import INTERNAL_SETTING, HostRule, Rules
 from runtime.egress.treatment import Treatment
@@ -12,6 +15,8 @@ from runtime.errors import AddressRefused
 from runtime.outbound.addresses import PORTS, Allowance, IpAddress, literal
 from runtime.outbound.hosts import Authority, Pattern, read_pattern
 
+FORMER = 4
+"""How many secrets of earlier rules are still masked, for each entry."""
 _SHOWN_HOSTS = 12
 _NOTHING = Treatment()
 
@@ -35,8 +40,11 @@ class Policy:
     equals an entry with the port goes first, then the earlier one.
     """
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, before: Policy | None = None) -> None:
+        """`before` is what was in force: a server may still answer with secrets that it had."""
         self.rules = rules
+        self._secrets = _secrets(rules)
+        self._former = _former(self._secrets, before) if before is not None else {}
         self._entries: dict[tuple[str, str], list[tuple[Pattern, HostRule]]] = defaultdict(list)
         for rule in rules.hosts:
             pattern = read_pattern(rule.domain)
@@ -121,5 +129,29 @@ class Policy:
         )
         key = (rule.domain, *(one.text for one in placeholders))
         if key not in self._treatments:
-            self._treatments[key] = Treatment(rule.headers, placeholders, rule.credential)
+            former = [secret for name in key for secret in self._former.get(name, ())]
+            self._treatments[key] = Treatment(
+                rule.headers, placeholders, rule.credential, tuple(former)
+            )
         return self._treatments[key]
+
+
+_Secrets = dict[str, Sequence[SecretStr]]
+"""By the entry of the hosts, or the text of the placeholder, that they belong to."""
+
+
+def _secrets(rules: Rules) -> _Secrets:
+    of_hosts = {rule.domain: [one.value for one in rule.headers] for rule in rules.hosts}
+    return {**of_hosts, **{one.text: [one.value] for one in rules.placeholders}}
+
+
+def _former(current: _Secrets, before: Policy) -> _Secrets:
+    """Of each entry that there still is, the secrets that it had last."""
+    return {
+        name: [
+            one
+            for one in (*before._secrets.get(name, ()), *before._former.get(name, ()))  # noqa: SLF001
+            if one not in secrets
+        ][:FORMER]
+        for name, secrets in current.items()
+    }

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import quote, quote_plus, unquote_plus
 
+from pydantic import SecretStr
+
 from runtime.egress.redaction import Replacer, masks
 from runtime.egress.rules import HeaderInjection, Placeholder
 
@@ -36,6 +38,8 @@ class Treatment:
     injections: tuple[HeaderInjection, ...] = ()
     placeholders: tuple[Placeholder, ...] = ()
     credential: str | None = None
+    former: tuple[SecretStr, ...] = ()
+    """Secrets of earlier rules, which a server may still answer with."""
 
     @property
     def needs_interception(self) -> bool:
@@ -92,7 +96,10 @@ class Treatment:
 
     @cached_property
     def _masks(self) -> dict[bytes, bytes]:
-        values = [one.value.get_secret_value() for one in self.injections]
+        if not self.needs_interception:
+            return {}
+        secrets = [*(one.value for one in self.injections), *self.former]
+        values = [one.get_secret_value() for one in secrets]
         values += [part for value in values for part in _parts(value)]
         return masks([*values, *(one.value.get_secret_value() for one in self.placeholders)])
 

@@ -386,6 +386,27 @@ async def test_new_rules_hold_for_the_next_request_of_an_open_connection(
     assert b"rotated-secret" in echo.requests[1] and len(echo.requests) == 2
 
 
+async def test_secrets_of_earlier_rules_are_still_taken_out_of_answers(
+    tmp_path: Path, certificates: Certificates, settings: ProxySettings
+) -> None:
+    first, second = "first-of-all-secrets", "second-of-all-secrets"
+    echo = Echo(answer=lambda _: f"{first} {second} {SECRET}".encode())
+    async with (
+        server(echo, certificates.serving(HOST)) as port,
+        gate(tmp_path, injecting(value=f"Bearer {first}"), None, settings) as egress,
+        inside(egress, port) as caller,
+    ):
+        answer = await caller.ask("GET", "/")
+        assert first not in answer.text and second in answer.text
+        egress.environment.replace(injecting(value=f"Bearer {second}"))
+        egress.environment.replace(allowing(HostRule(domain=HOST, unavailable="not now")))
+        assert (await caller.ask("GET", "/")).status == 403
+        egress.environment.replace(injecting())
+        async with inside(egress, port) as again:
+            answer = await again.ask("GET", "/")
+        assert not {first, second, SECRET} & {*answer.text.split()}
+
+
 async def test_an_open_tunnel_ends_when_its_host_gets_a_secret(
     tmp_path: Path, certificates: Certificates, settings: ProxySettings
 ) -> None:

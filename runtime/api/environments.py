@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import Receive, Scope, Send
 
 from runtime import clock
-from runtime.api.auth import CallerDep, caller_of
+from runtime.api.auth import CallerDep, caller_of, check_still_valid
 from runtime.api.creation import staying
 from runtime.api.faults import documented
 from runtime.api.file_paths import FILES
@@ -155,10 +155,10 @@ async def list_network_events(
     responses=documented(404, 409, 503),
 )
 async def download_environment(
-    environment_id: str, caller: CallerDep, services: EnvironmentsDep
+    environment_id: str, request: Request, services: EnvironmentsDep
 ) -> Response:
     """All files of an environment as a tar; an older address than the files' own."""
-    workspace = Workspace(services.environments, caller.project_id, environment_id)
+    workspace = Workspace(services.environments, request, environment_id)
     return await _download(workspace, "", recursive=True)
 
 
@@ -182,12 +182,12 @@ async def delete_environment(
 )
 async def list_root_files(
     environment_id: str,
-    caller: CallerDep,
+    request: Request,
     services: EnvironmentsDep,
     query: Annotated[FileQuery, Query()],
 ) -> Response:
     """The entries of the root folder; with `alt=media` a tar of them."""
-    workspace = Workspace(services.environments, caller.project_id, environment_id)
+    workspace = Workspace(services.environments, request, environment_id)
     return await _files(workspace, "", query)
 
 
@@ -199,12 +199,12 @@ async def list_root_files(
 async def list_or_download_files(
     environment_id: str,
     path: str,
-    caller: CallerDep,
+    request: Request,
     services: EnvironmentsDep,
     query: Annotated[FileQuery, Query()],
 ) -> Response:
     """A file's entry or a folder's entries; with `alt=media` the bytes, of a folder as tar."""
-    workspace = Workspace(services.environments, caller.project_id, environment_id)
+    workspace = Workspace(services.environments, request, environment_id)
     return await _files(workspace, path, query)
 
 
@@ -213,12 +213,20 @@ class Workspace:
     """The files of one environment of the caller's project."""
 
     environments: EnvironmentService
-    project_id: str
+    request: Request
     environment_id: str
 
+    @property
+    def project_id(self) -> str:
+        """The caller's."""
+        return caller_of(self.request).project_id
+
     async def listed(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """What the guest lists. Raises `NotFound`."""
-        return await self.environments.list_files(self.project_id, self.environment_id, arguments)
+        """What the guest lists. Raises `NotFound`, `Unauthenticated`."""
+        found = await self.environments.list_files(self.project_id, self.environment_id, arguments)
+        # It may have waited for a sandbox, and the key may have been revoked meanwhile.
+        check_still_valid(self.request)
+        return found
 
 
 async def _files(workspace: Workspace, path: str, query: FileQuery) -> Response:

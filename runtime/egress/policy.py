@@ -150,7 +150,7 @@ def _former(current: _Secrets, before: Policy) -> _Secrets:
     return {
         name: [
             one
-            for one in (*before._secrets.get(name, ()), *before._former.get(name, ()))  # noqa: SLF001
+            for one in (*before._secrets.get(name, ()), *before._former.get(name, ()))
             if one not in secrets
         ][:FORMER]
         for name, secrets in current.items()

@@ -228,3 +228,35 @@ def test_a07_a_download_ends_with_its_key(sandlot: RunningController) -> None:
                         list(chunks)
                     return
                 assert received + sum(map(len, chunks)) == size
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("is_revoked", [False, True])
+def test_a07_what_a_slow_sandbox_lists_is_not_told_to_a_revoked_key(
+    sandlot: RunningController, is_revoked: bool
+) -> None:
+    environment = sandlot.run(fence("bash", "touch /workspace/secret-name")).environment_id
+    assert environment is not None
+    url = f"{sandlot.url}/v1/environments/{environment}/files/workspace"
+    container = sandlot.sandbox_of(environment)
+    headers = {"x-goog-api-key": sandlot.api_key or ""}
+    with (
+        httpx2.Client(base_url=sandlot.url, headers=headers, timeout=60) as operator,
+        ThreadPoolExecutor() as threads,
+    ):
+        key = operator.post("/v1/keys", json={"name": "lister"}).json()
+        container.pause()
+        try:
+            asked = threads.submit(
+                httpx2.get, url, headers={"x-goog-api-key": key["key"]}, timeout=60
+            )
+            with suppress(TimeoutError):
+                asked.result(1)
+            assert not asked.done(), "it waits for the sandbox"
+            if is_revoked:
+                assert operator.delete(f"/v1/keys/{key['id']}").status_code == 200
+        finally:
+            container.unpause()
+        answer = asked.result(60)
+    assert (answer.status_code == 401) == is_revoked, answer.text
+    assert ("secret-name" in answer.text) != is_revoked

@@ -106,7 +106,8 @@ def test_an_upstream_proxy_that_is_none_is_named_without_its_password(
     refused = sandlot("serve", "--port", "0", "--config", str(config))
 
     assert refused.returncode == 1
-    assert refused.stderr.startswith("sandlot: egress.upstream_proxy: The upstream proxy is")
+    place = f"sandlot: {config}:1:26: egress.upstream_proxy: The upstream proxy is"
+    assert refused.stderr.startswith(place)
     assert "s3cret" not in refused.stderr
 
 

@@ -17,6 +17,8 @@ from runtime.outbound.hosts import Authority, Pattern, read_pattern
 
 FORMER = 4
 """How many secrets of earlier rules are still masked, for each entry."""
+Secrets = dict[str, Sequence[SecretStr]]
+"""By the entry of the hosts, or the text of the placeholder, that they belong to."""
 _SHOWN_HOSTS = 12
 _NOTHING = Treatment()
 
@@ -44,7 +46,7 @@ class Policy:
         """`before` is what was in force: a server may still answer with secrets that it had."""
         self.rules = rules
         self._secrets = _secrets(rules)
-        self._former = _former(self._secrets, before) if before is not None else {}
+        self._former = before.succeeded_by(self._secrets) if before is not None else {}
         self._entries: dict[tuple[str, str], list[tuple[Pattern, HostRule]]] = defaultdict(list)
         for rule in rules.hosts:
             pattern = read_pattern(rule.domain)
@@ -94,6 +96,17 @@ class Policy:
         address = address or literal(authority.host)
         return address is not None and self._usual.allows_address(address, authority.port)
 
+    def succeeded_by(self, secrets: Secrets) -> Secrets:
+        """Of each entry that there still is, the secrets that it had before `secrets`."""
+        return {
+            name: [
+                one
+                for one in (*self._secrets.get(name, ()), *self._former.get(name, ()))
+                if one not in current
+            ][:FORMER]
+            for name, current in secrets.items()
+        }
+
     @cached_property
     def summary(self) -> str:
         """What is allowed, as a sentence for whoever was refused."""
@@ -136,22 +149,8 @@ class Policy:
         return self._treatments[key]
 
 
-_Secrets = dict[str, Sequence[SecretStr]]
-"""By the entry of the hosts, or the text of the placeholder, that they belong to."""
-
-
-def _secrets(rules: Rules) -> _Secrets:
-    of_hosts = {rule.domain: [one.value for one in rule.headers] for rule in rules.hosts}
+def _secrets(rules: Rules) -> Secrets:
+    # Of two entries for the same the earlier one counts, as where it is decided.
+    hosts = reversed(rules.hosts)
+    of_hosts = {rule.domain: [one.value for one in rule.headers] for rule in hosts}
     return {**of_hosts, **{one.text: [one.value] for one in rules.placeholders}}
-
-
-def _former(current: _Secrets, before: Policy) -> _Secrets:
-    """Of each entry that there still is, the secrets that it had last."""
-    return {
-        name: [
-            one
-            for one in (*before._secrets.get(name, ()), *before._former.get(name, ()))
-            if one not in secrets
-        ][:FORMER]
-        for name, secrets in current.items()
-    }

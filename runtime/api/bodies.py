@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -27,6 +28,7 @@ _DISCARD_SECONDS = 30.0
 IDLE_SECONDS = 30.0
 """How long a body may take from one piece to the next."""
 _BIG = 1024 * 1024
+_BROKEN_OFF = "The body ended early."
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -111,13 +113,33 @@ async def _read(request: Request, idle_seconds: float, room: Room) -> bytes:
                 if size > limit * _DISCARD_FACTOR:
                     break
     except ClientDisconnect as error:
-        raise InvalidRequest("The body ended early.") from error
+        raise InvalidRequest(_BROKEN_OFF) from error
     if size > limit:
         raise PayloadTooLarge(f"The body is larger than {limit} bytes.")
     room.check()
     if scope.cancelled_caught:
-        raise InvalidRequest(f"Nothing more of the body arrived for {idle_seconds:g} s.")
+        raise InvalidRequest(_stalled(idle_seconds))
     return bytes(body)
+
+
+async def read_chunks(request: Request, idle_seconds: float = IDLE_SECONDS) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises `InvalidRequest` when it breaks off or stalls."""
+    stream = aiter(request.stream())
+    while True:
+        try:
+            with anyio.fail_after(idle_seconds):
+                chunk = await anext(stream, None)
+        except ClientDisconnect as error:
+            raise InvalidRequest(_BROKEN_OFF) from error
+        except TimeoutError as error:
+            raise InvalidRequest(_stalled(idle_seconds)) from error
+        if chunk is None:
+            return
+        yield chunk
+
+
+def _stalled(idle_seconds: float) -> str:
+    return f"Nothing more of the body arrived for {idle_seconds:g} s."
 
 
 def _check_type(request: Request) -> None:

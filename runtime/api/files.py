@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -11,10 +10,10 @@ from typing import Annotated, Any
 import anyio
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
-from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.requests import HTTPConnection
 
 from runtime.api.auth import CallerDep
-from runtime.api.bodies import IDLE_SECONDS, read_optional_json
+from runtime.api.bodies import read_chunks, read_optional_json
 from runtime.api.faults import documented, fault_response
 from runtime.api.inert import inert_type, served
 from runtime.api.schemas import BYTES, UPLOAD_HEADERS, bytes_body
@@ -193,7 +192,7 @@ async def _take_whole(
 ) -> Response:
     secret = await services.uploads.start(caller, announced, _origin(request))
     try:
-        record = await services.uploads.feed(secret, 0, _chunks(request), last=True)
+        record = await services.uploads.feed(secret, 0, read_chunks(request), last=True)
     except BaseException:
         # What was larger than there is room for has been given up already.
         with anyio.CancelScope(shield=True), suppress(NotFound):
@@ -242,30 +241,12 @@ async def _obey(
     if "query" not in commands:
         if "upload" not in commands:
             offset = (await uploads.received(upload_id))[1]
-        await uploads.feed(upload_id, offset, _chunks(request), last="finalize" in commands)
+        await uploads.feed(upload_id, offset, read_chunks(request), last="finalize" in commands)
     record, received = await uploads.received(upload_id)
     headers = {"X-Goog-Upload-Size-Received": str(received)}
     if record.state == "active":
         return JSONResponse({"file": file_view(record)}, headers={**headers, _STATUS: "final"})
     return JSONResponse({}, headers={**headers, _STATUS: "active"})
-
-
-async def _chunks(request: Request) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises `InvalidRequest` when it breaks off or stalls."""
-    stream = aiter(request.stream())
-    while True:
-        try:
-            with anyio.fail_after(IDLE_SECONDS):
-                chunk = await anext(stream, None)
-        except ClientDisconnect as error:
-            raise InvalidRequest("The body ended early.") from error
-        except TimeoutError as error:
-            raise InvalidRequest(
-                f"Nothing more of the body arrived for {IDLE_SECONDS:g} s."
-            ) from error
-        if chunk is None:
-            return
-        yield chunk
 
 
 def _announced(body: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from runtime.api.auth import REFUSAL, CallerDep, caller_of
+from runtime.api.bodies import read_chunks
 from runtime.api.creation import staying
 from runtime.api.environments import EnvironmentsDep
 from runtime.api.faults import documented, fault_response
@@ -57,7 +58,7 @@ async def upload_file(
         written = await _while_valid(
             request,
             lambda: services.environments.upload(
-                project_id, environment_id, operation, arguments, request.stream()
+                project_id, environment_id, operation, arguments, read_chunks(request)
             ),
         )
         return JSONResponse(written)
@@ -92,7 +93,7 @@ async def continue_upload(
         written = await _while_valid(
             request,
             lambda: services.uploads.feed(
-                caller.project_id, upload_id, x_goog_upload_offset, request.stream(), last=last
+                caller.project_id, upload_id, x_goog_upload_offset, read_chunks(request), last=last
             ),
         )
     except SandlotError as error:

@@ -10,7 +10,7 @@ import pytest
 from fastapi import Request
 
 from runtime.api.auth import FixedKeys
-from runtime.api.bodies import MAX_DEPTH, MAX_VALUES, parse_json, read_json
+from runtime.api.bodies import MAX_DEPTH, MAX_VALUES, parse_json, read_chunks, read_json
 from runtime.api.incoming import FREE_BYTES, Incoming
 from runtime.errors import InvalidRequest, PayloadTooLarge, QuotaExceeded
 from runtime.schema.callers import OPERATOR
@@ -52,6 +52,13 @@ async def stalled() -> AsyncIterator[bytes]:
 async def test_a_body_that_stalls_is_given_up() -> None:
     with anyio.fail_after(5), pytest.raises(InvalidRequest, match="Nothing more"):
         await read_json(request_of(stalled(), 1000), idle_seconds=0.01)
+
+
+async def test_bytes_of_a_file_that_stall_are_given_up() -> None:
+    chunks = read_chunks(request_of(stalled(), 1000), idle_seconds=0.01)
+    assert await anext(chunks) == b'{"a":'
+    with anyio.fail_after(5), pytest.raises(InvalidRequest, match="Nothing more"):
+        await anext(chunks)
 
 
 async def test_a_body_without_end_is_given_up() -> None:

@@ -41,8 +41,6 @@ async def serve_hands(ends: Ends) -> None:
     runtime_dir = Path(mkdtemp(prefix="hands-"))
     config = HandsConfig(WORKSPACE, runtime_dir, base_variables(WORKSPACE, home), INTERPRETER)
     async with Hands(config) as hands:
-        with contextlib.suppress(ToolFault):  # the first cell tries again, and says why
-            await hands.kernel.start()
         terminals = Terminals(Paths(WORKSPACE, home), config.variables)
         cloner = Cloner(WORKSPACE, config.variables)
         offer = Offer(hands.tools, operations(hands, terminals, cloner), streams(terminals))
@@ -102,6 +100,10 @@ def operations(hands: Hands, terminals: Terminals, cloner: Cloner) -> dict[str, 
         terminals.set_variables(arguments["variables"])
         cloner.set_variables(arguments["variables"])
 
+    async def start_kernel(arguments: dict[str, Any]) -> Any:
+        with contextlib.suppress(ToolFault):  # the first cell tries again, and says why
+            await hands.kernel.start()
+
     async def surroundings(arguments: dict[str, Any]) -> Any:
         return find_surroundings(WORKSPACE)
 
@@ -112,6 +114,7 @@ def operations(hands: Hands, terminals: Terminals, cloner: Cloner) -> dict[str, 
     return {
         **PageFiles(WORKSPACE).operations(),
         "configure": configure,
+        "start_kernel": start_kernel,
         "surroundings": surroundings,
         "close": close,
         "list_files": files.list_files,

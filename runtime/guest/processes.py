@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
 from runtime.errors import SandlotError, ToolFault
-from runtime.guest.channel import Channel
+from runtime.guest.channel import Channel, ChannelClosed
 from runtime.guest.network import PROXY
 from runtime.guest.nursery import NurseryClient
 from runtime.guest.roles import BROWSER, HANDS, Role
@@ -29,9 +30,13 @@ class Processes:
         self._lock = anyio.Lock()
 
     async def open(self, tasks: TaskGroup) -> None:
-        """Start the hands; channels live in `tasks`."""
+        """Start the hands with their kernel; channels live in `tasks`.
+
+        Hands that died come back without it: what a kernel loads at its start may have ended them,
+        and would again, before anybody could use the shell or have the files.
+        """
         self._tasks = tasks
-        await self.reach(HANDS)
+        tasks.start_soon(_start_kernel, await self.reach(HANDS))
 
     def is_alive(self, role: Role) -> bool:
         """Whether the process of `role` is there."""
@@ -57,7 +62,10 @@ class Processes:
         """Give the hands their environment variables, now and after every restart."""
         channel = await self.reach(HANDS)
         self._variables = variables
-        await channel.operate("configure", {"variables": variables})
+        try:
+            await channel.operate("configure", {"variables": variables})
+        except ChannelClosed:
+            await self.reach(HANDS)  # these died just now; new ones are given them as they start
 
     async def abandon(self, role: Role) -> None:
         """Kill the process of `role` and everything it started."""
@@ -87,6 +95,11 @@ class Processes:
             raise ToolFault(f"{name} is not offered.")
         hands = await self.reach(HANDS)
         return await hands.operate(name, arguments)
+
+
+async def _start_kernel(channel: Channel) -> None:
+    with contextlib.suppress(SandlotError):  # the next call finds the hands gone, and says so
+        await channel.operate("start_kernel", {})
 
 
 async def _close(channel: Channel) -> None:

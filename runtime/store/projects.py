@@ -41,8 +41,13 @@ class NotEmpty(Exception):
 
 
 def insert_project(connection: Connection, project_id: str, moment: datetime) -> None:
-    """Make the project where it is not there, as part of a larger transaction."""
+    """Make the project where it is not there, as part of a larger transaction.
+
+    Credentials and sessions that were stored while an earlier one of its name was deleted go.
+    """
     if connection.execute(select(table.c.id).where(table.c.id == project_id)).first() is None:
+        for owned in (sessions, credentials):
+            connection.execute(delete(owned).where(owned.c.project_id == project_id))
         connection.execute(insert(table).values(id=project_id, created=moment))
 
 

@@ -40,7 +40,7 @@ get_ipython().system = system
 """Gives programs that `!` runs an end of input, where IPython would let them wait for a user."""
 _LAUNCH = """
 import sys
-sys.path.remove("")
+sys.path[:] = filter(None, sys.path)
 sys.modules["debugpy"] = None
 import ipykernel.debugger
 del sys.modules["debugpy"]

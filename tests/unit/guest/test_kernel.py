@@ -233,6 +233,12 @@ async def test_variables_can_come_later(bench: Bench) -> None:
     assert await bench.text("import os; os.environ['LATE']") == "'it\\'s \"here\"\\n'\n"
 
 
+async def test_a_kernel_starts_with_the_variables_that_python_itself_reads(folder: Path) -> None:
+    async with make_kernel(folder, "p") as kernel:
+        kernel.set_variables({"PYTHONSAFEPATH": "1", "PYTHONOPTIMIZE": "1"})
+        assert await Bench(kernel).text("1 + 1") == "2\n"
+
+
 async def test_an_overlong_message_loses_only_itself(bench: Bench) -> None:
     result = await bench.run("print('x' * 140_000_000)")
     assert result.is_error

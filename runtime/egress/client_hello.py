@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MAX_HELLO_BYTES = 32 * 1024
+MAX_RECORDS = 64
+"""All of them are read again whenever more comes: many tiny ones would keep the process busy."""
 
 _HANDSHAKE = 22
 _CLIENT_HELLO = 1
@@ -47,7 +49,7 @@ def read_client_hello(data: bytes) -> ClientHello | None:
 def _handshake(data: bytes) -> bytes | None:
     """The body of the first handshake message, put together from its records."""
     joined = bytearray()
-    position = 0
+    position = records = 0
     while True:
         record = data[position : position + 5]
         if record[:1] not in (b"", bytes((_HANDSHAKE,))) or record[1:2] not in (b"", b"\x03"):
@@ -57,6 +59,9 @@ def _handshake(data: bytes) -> bytes | None:
         length = int.from_bytes(record[3:5])
         if not 0 < length <= _MAX_RECORD_BYTES:
             raise NoClientHello("a TLS record has no valid length")
+        records += 1
+        if records > MAX_RECORDS:
+            raise NoClientHello("the first TLS message comes in too many records")
         joined += data[position + 5 : position + 5 + length]
         position += 5 + length
         if joined and joined[0] != _CLIENT_HELLO:

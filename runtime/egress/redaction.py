@@ -10,6 +10,7 @@ from urllib.parse import quote, quote_plus
 
 MIN_SECRET_BYTES = 6
 """Shorter texts are not looked for: they stand in every answer by chance."""
+_TAIL_BYTES = 4
 
 
 class Replacer:
@@ -60,17 +61,26 @@ class Replacer:
         )
 
     def _start_of_needle(self, data: bytes) -> int:
-        first = max(0, len(data) - self._longest + 1)
-        starts = (self._partial(data, needle, first) for needle, _ in self._pairs)
+        starts = (self._partial(data, needle) for needle, _ in self._pairs)
         return min(starts, default=len(data))
 
     @staticmethod
-    def _partial(data: bytes, needle: bytes, first: int) -> int:
-        position = data.find(needle[:1], first)
-        while position != -1:
-            if len(data) - position < len(needle) and needle.startswith(data[position:]):
-                return position
-            position = data.find(needle[:1], position + 1)
+    def _partial(data: bytes, needle: bytes) -> int:
+        """Where in `data` the longest start of `needle` is that `data` ends with.
+
+        Looked for by the last bytes of `data`: who knows a needle may send its first byte without
+        end, and each would have to be tried.
+        """
+        most, tail = min(len(needle) - 1, len(data)), data[-_TAIL_BYTES:]
+        found = needle.rfind(tail, 0, most)
+        while found != -1:
+            size = found + len(tail)
+            if data.endswith(needle[:size]):
+                return len(data) - size
+            found = needle.rfind(tail, 0, size - 1)
+        for size in range(min(most, len(tail) - 1), 0, -1):
+            if data.endswith(needle[:size]):
+                return len(data) - size
         return len(data)
 
 

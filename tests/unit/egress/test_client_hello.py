@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.egress.client_hello import ClientHello, NoClientHello, read_client_hello
+from runtime.egress.client_hello import (
+    MAX_RECORDS,
+    ClientHello,
+    NoClientHello,
+    read_client_hello,
+)
 
 
 def hello(name: str | None) -> bytes:
@@ -66,6 +71,13 @@ def test_a_hello_in_many_records_is_put_together(cuts: list[int]) -> None:
         fragments, whole = [*fragments, whole[:cut]], whole[cut:]
     data = record(*(one for one in [*fragments, whole] if one))
     assert read_client_hello(data) == ClientHello("example.com", has_ech=False)
+
+
+def test_a_hello_in_tiny_records_is_given_up_before_it_is_complete() -> None:
+    fragments = [bytes((byte,)) for byte in message(server_name(b"example.com"))]
+    fragments += [b"\0"] * MAX_RECORDS
+    with pytest.raises(NoClientHello, match="too many records"):
+        read_client_hello(record(*fragments[: MAX_RECORDS + 1]))
 
 
 def test_encrypted_client_hello_is_seen() -> None:

@@ -19,7 +19,6 @@ class Replacer:
     def __init__(self, pairs: Mapping[bytes, bytes]) -> None:
         """`pairs` are needle and replacement; of two needles the longer one is replaced first."""
         self._pairs = sorted(pairs.items(), key=lambda pair: -len(pair[0]))
-        self._longest = max((len(needle) for needle in pairs), default=1)
         self._held = b""
 
     def feed(self, chunk: bytes) -> bytes:

@@ -28,6 +28,8 @@ _CREDENTIAL_PARAMETERS = frozenset(
     {"access_token", "api_key", "apikey", "api-key", "auth_token", "private_token", "x-api-key"}
 )
 _GOOGLE_KEY = re.compile(r"AIza[0-9A-Za-z_-]{20,}")
+_BETWEEN = b"\xff\n\xff"
+"""No header holds a line end, and no text that is looked for, being UTF-8, the bytes around it."""
 _FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade"})
 
 
@@ -127,8 +129,7 @@ class Treatment:
 
 def _lines_through(replacer: Replacer, lines: Sequence[bytes]) -> list[bytes]:
     """`lines` with their needles replaced, in one go: a server may send tens of thousands."""
-    # No header, and so no secret that goes into one, holds a line end.
-    return replacer.whole(b"\n".join(lines)).split(b"\n") if lines else []
+    return replacer.whole(_BETWEEN.join(lines)).split(_BETWEEN) if lines else []
 
 
 def _escaped(secret: str, location: str, content_type: str) -> bytes:

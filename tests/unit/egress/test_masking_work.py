@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 from collections.abc import Callable
 
@@ -52,3 +53,12 @@ def test_headers_keep_their_places_when_some_are_masked() -> None:
     stars = b"*" * len(SECRET)
     assert treatment.redacted(answered) == [(b"a", b""), (b"b", stars), (stars, b"c"), (b"d", b"e")]
     assert treatment.redacted([]) == []
+
+
+def test_a_secret_with_a_line_end_is_not_found_across_headers() -> None:
+    basic = base64.b64encode(b"user:first\nsecond").decode()
+    treatment = Treatment(
+        (HeaderInjection(name="Authorization", value=SecretStr(f"Basic {basic}")),)
+    )
+    answered = [(b"a", b"user:first"), (b"b", b"second"), (b"c", b"\xff"), (b"d", b"\xff")]
+    assert treatment.redacted(answered) == answered

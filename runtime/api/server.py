@@ -16,6 +16,8 @@ from runtime import clock
 from runtime.api.connections import Connection
 
 SHUTDOWN_SECONDS = 5
+SETTLE_SECONDS = 0.1
+"""Who is connected when the server stops listening has so long to send what is still answered."""
 KEEP_ALIVE_SECONDS = 75
 """Longer than clients keep idle connections: who reuses one must not find it just closed."""
 TELL_SECONDS = 10.0
@@ -58,6 +60,8 @@ def _accept_problem(error: OSError) -> str:
 class DrainingServer(uvicorn.Server):
     """Tells `draining` before it waits for the connections that are still open."""
 
+    settle_seconds: float = SETTLE_SECONDS
+
     def __init__(self, app: Any, draining: anyio.Event, **config: Any) -> None:
         self.draining = draining
         settings: dict[str, Any] = {
@@ -87,5 +91,8 @@ class DrainingServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, let streams end, let other answers finish."""
         self.draining.set()
+        for server in self.servers:
+            server.close()
+        await anyio.sleep(self.settle_seconds)
         await super().shutdown(sockets)
         self.ended.set()

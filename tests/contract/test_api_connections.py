@@ -129,6 +129,27 @@ async def test_a_head_that_does_not_come_is_not_waited_for(api: Running, said: b
     assert (status, message[:8]) == (408, "The head")
 
 
+class Settling(DrainingServer):
+    settle_seconds = 3.0
+
+
+async def test_who_had_just_connected_when_the_server_stops_is_still_answered() -> None:
+    async with anyio.create_task_group() as tasks:
+        server = Settling(slow, anyio.Event(), host="127.0.0.1", port=0)
+        tasks.start_soon(server.serve)
+        await server.ready.wait()
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with anyio.fail_after(30):
+            async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+                while not server.server_state.connections:  # noqa: ASYNC110 - nobody tells
+                    await anyio.sleep(0.01)
+                server.should_exit = True
+                await server.draining.wait()
+                await stream.send(GET + HOST + b"\r\n")
+                answer = b"".join([chunk async for chunk in stream])
+    assert answer.endswith(b"begun and done")
+
+
 async def test_only_heads_are_in_a_hurry(api: Running) -> None:
     async with impatient(slow) as port:
         answer = await talk(port, GET + HOST + b"Connection: close\r\n\r\n")

@@ -118,15 +118,20 @@ async def test_all_streams_end_as_they_should_when_the_server_stops(
     controller: LocalController,
 ) -> None:
     answers: list[bytes] = []
+    begun = 0
 
     async def follow() -> None:
-        answers.append(await read_all(await connect(controller)))
+        nonlocal begun
+        stream = await connect(controller)
+        begin = await stream.receive()
+        begun += 1
+        answers.append(begin + await read_all(stream))
 
     with anyio.fail_after(WAIT_SECONDS):
         async with anyio.create_task_group() as tasks:
             for _ in range(100):
                 tasks.start_soon(follow)
-            await until(lambda: len(controller.server.server_state.connections) == 100)
+            await until(lambda: begun == 100)
             controller.server.should_exit = True
         await controller.server.ended.wait()
     assert len(answers) == 100

@@ -89,7 +89,8 @@ class Caller:
 
     async def send(self, event: h11.Event) -> None:
         """Send a part of the answer."""
-        self._answered = self._answered or isinstance(event, h11.Response)
+        is_switch = isinstance(event, h11.InformationalResponse) and event.status_code == 101
+        self._answered = self._answered or is_switch or isinstance(event, h11.Response)
         data = self._http.send(event)
         if data:
             await self.stream.send(data)

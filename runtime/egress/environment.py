@@ -12,6 +12,7 @@ from runtime.egress.ledger import Ledger
 from runtime.egress.policy import Policy, Verdict
 from runtime.egress.refusals import Refusal
 from runtime.egress.rules import Rules
+from runtime.egress.treatment import Treatment
 from runtime.outbound.door import Resolve
 from runtime.outbound.hosts import Authority
 
@@ -59,7 +60,7 @@ class Environment:
         Raises `Refusal` when it is not allowed, and passes on those from inside.
         """
         verdict = self.policy.decide(authority)
-        flow = Flow(kind, authority, verdict.rule, self._totals, method)
+        flow = Flow(kind, authority, verdict.rule, self._totals, method, verdict.treatment.gives)
         self._flows.add(flow)
         try:
             with flow.scope:
@@ -74,6 +75,10 @@ class Environment:
             self._flows.discard(flow)
             if not flow.is_silent:
                 await self._ledger.record(flow.event(self.name))
+
+    def treatment(self, authority: Authority) -> Treatment:
+        """What requests to that host are given, and answers kept from, at this moment."""
+        return self.policy.decide(authority).treatment
 
     async def refused(self, refusal: Refusal, method: str | None) -> None:
         """Record a refusal of something that names no host."""
@@ -92,6 +97,7 @@ class Environment:
         verdict = self.policy.decide(flow.authority)
         if not verdict.allowed:
             return False
-        if verdict.treatment.needs_interception and not flow.intercepted:
+        given, gives = flow.gives, verdict.treatment.gives
+        if not given <= gives or (gives and not given):
             return False
         return self.policy.allows_address(flow.authority, flow.address)

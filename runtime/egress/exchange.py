@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from runtime.egress.flow import Flow
 from runtime.egress.heads import Target, announces_body, end_to_end, wants_websocket
 from runtime.egress.origin import Origin
 from runtime.egress.pump import BULK_BYTES, pump_exactly, pump_stream
-from runtime.egress.redaction import Replacer
+from runtime.egress.redaction import Following, Replacer
 from runtime.egress.refusals import Broken
 from runtime.egress.treatment import Headers, Treatment
 from runtime.egress.wire import Rewound, Wire
@@ -57,8 +57,14 @@ class Exchange:
     """Carries one request to a server and its answer back."""
 
     def __init__(
-        self, caller: Caller, origin: Origin, asked: Asked, treatment: Treatment, flow: Flow
+        self,
+        caller: Caller,
+        origin: Origin,
+        asked: Asked,
+        treatment: Callable[[], Treatment],
+        flow: Flow,
     ) -> None:
+        """`treatment` is asked whenever something is passed on: rules may change meanwhile."""
         self._caller = caller
         self._origin = origin
         self._asked = asked
@@ -69,12 +75,11 @@ class Exchange:
 
     async def run(self) -> None:
         """Until the answer is complete, or the WebSocket is closed. Raises `Broken`, `Stopped`."""
-        replacer = self._treatment.body(self._asked.header(b"content-type").lower())
-        if not self._asked.has_body or replacer is None:
+        if not self._asked.has_body or not self._fillings():
             await self._carry(self._outgoing(), self._caller.body())
             return
         await self._caller.invite_body()
-        body, length = await _filled(self._caller.body(), replacer, self._asked)
+        body, length = await self._filled()
         framing = (b"transfer-encoding", b"chunked")
         if length is not None:
             framing = (b"content-length", str(length).encode("ascii"))
@@ -82,8 +87,22 @@ class Exchange:
         headers = [one for one in self._outgoing() if one[0] not in changed]
         await self._carry([*headers, framing], body)
 
+    def _fillings(self) -> Mapping[bytes, bytes]:
+        return self._treatment().fillings(self._asked.header(b"content-type").lower())
+
+    async def _filled(self) -> tuple[AsyncIterator[bytes], int | None]:
+        """The body with its placeholders filled in, and its length where it is known beforehand."""
+        body, announced = self._caller.body(), self._asked.header(b"content-length")
+        if self._asked.header(b"content-encoding"):
+            return body, int(announced) if announced else None
+        if (int(announced) if announced else math.inf) > MAX_WHOLE_BODY:
+            return _streamed(body, Following(self._fillings)), None
+        data = b"".join([chunk async for chunk in body])
+        whole = Replacer(self._fillings()).whole(data)
+        return _single(whole), len(whole)
+
     def _outgoing(self) -> Headers:
-        asked, treatment = self._asked, self._treatment
+        asked, treatment = self._asked, self._treatment()
         headers = end_to_end(asked.headers)
         if asked.header(b"transfer-encoding"):
             headers.append((b"transfer-encoding", b"chunked"))
@@ -101,7 +120,7 @@ class Exchange:
         target = Target(
             self._asked.target.scheme,
             self._asked.target.authority,
-            self._treatment.target(self._asked.target.path),
+            self._treatment().target(self._asked.target.path),
         )
         await self._origin.start(self._asked.method, target, headers, self._flow)
         if not self._asked.has_body:
@@ -137,13 +156,13 @@ class Exchange:
             if event.status_code == 101:
                 await self._switch(event)
                 return
-            headers = self._treatment.redacted(end_to_end(event.headers))
+            headers = self._treatment().redacted(end_to_end(event.headers))
             await self._caller.send(
                 h11.InformationalResponse(status_code=event.status_code, headers=headers)
             )
 
     async def _pass_on(self, event: h11.Response) -> None:
-        headers, redactor = end_to_end(event.headers), self._treatment.redactor()
+        headers, redactor = end_to_end(event.headers), self._redactor()
         unpack: Decoder = Plain()
         if redactor is not None:
             codings = [value for name, value in headers if name == b"content-encoding"]
@@ -151,11 +170,11 @@ class Exchange:
             if not isinstance(unpack, Plain):
                 packed = {b"content-encoding", b"content-length"}
                 headers = [one for one in headers if one[0] not in packed]
-        reason = self._treatment.redacted([(b"", bytes(event.reason))])[0][1]
+        reason = self._treatment().redacted([(b"", bytes(event.reason))])[0][1]
         await self._caller.send(
             h11.Response(
                 status_code=event.status_code,
-                headers=self._treatment.redacted(headers),
+                headers=self._treatment().redacted(headers),
                 reason=reason,
             )
         )
@@ -164,6 +183,12 @@ class Exchange:
         else:
             await self._pass_body(unpack, redactor)
         await self._caller.send(h11.EndOfMessage())
+
+    def _redactor(self) -> Replacer | None:
+        """What a body of an answer is passed through; None when it comes in as it is."""
+        if not self._treatment().masks:
+            return None
+        return Following(lambda: self._treatment().masks)
 
     async def _pass_as_it_is(self) -> None:
         async for chunk in self._origin.body():
@@ -202,13 +227,13 @@ class Exchange:
         if not self._asked.is_websocket:
             raise Broken("the server switched to a protocol that nobody asked for")
         upgrade = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
-        headers = self._treatment.redacted(end_to_end(event.headers))
+        headers = self._treatment().redacted(end_to_end(event.headers))
         await self._caller.send(
             h11.InformationalResponse(status_code=101, headers=[*headers, *upgrade])
         )
         inside = Rewound(self._caller.left_over(), self._caller.stream)
         outside = Rewound(self._origin.left_over(), self._origin.line.stream)
-        flow, redactor = self._flow, self._treatment.redactor()
+        flow, redactor = self._flow, self._redactor()
         with collapsed():
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_until_end, tasks, pump_stream(inside, outside, flow.sent))
@@ -219,19 +244,6 @@ class Exchange:
 async def _until_end(tasks: TaskGroup, pumping: Awaitable[None]) -> None:
     await pumping
     tasks.cancel_scope.cancel()
-
-
-async def _filled(
-    body: AsyncIterator[bytes], replacer: Replacer, asked: Asked
-) -> tuple[AsyncIterator[bytes], int | None]:
-    """The body with its placeholders filled in, and its length where it is known beforehand."""
-    announced = asked.header(b"content-length")
-    if asked.header(b"content-encoding"):
-        return body, int(announced) if announced else None
-    if (int(announced) if announced else math.inf) > MAX_WHOLE_BODY:
-        return _streamed(body, replacer), None
-    whole = replacer.whole(b"".join([chunk async for chunk in body]))
-    return _single(whole), len(whole)
 
 
 async def _streamed(body: AsyncIterator[bytes], replacer: Replacer) -> AsyncIterator[bytes]:

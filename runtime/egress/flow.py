@@ -45,8 +45,8 @@ class Flow:
     rule: str | None
     totals: Totals
     method: str | None = None
-    intercepted: bool = False
-    """Whether secrets are put into it; a tunnel that is not must end when rules ask for that."""
+    gives: frozenset[str] = frozenset()
+    """What it was given, as `Treatment.gives`."""
     address: IpAddress | None = None
     credential: str | None = None
     is_silent: bool = False

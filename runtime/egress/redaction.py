@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import quote, quote_plus
 
 MIN_SECRET_BYTES = 6
@@ -18,8 +18,8 @@ class Replacer:
 
     def __init__(self, pairs: Mapping[bytes, bytes]) -> None:
         """`pairs` are needle and replacement; of two needles the longer one is replaced first."""
-        self._pairs = sorted(pairs.items(), key=lambda pair: -len(pair[0]))
         self._held = b""
+        self._look_for(pairs)
 
     def feed(self, chunk: bytes) -> bytes:
         """What can be passed on; the start of a needle at the end is kept back."""
@@ -41,6 +41,9 @@ class Replacer:
     def whole(self, data: bytes) -> bytes:
         """`data` that is complete, with its needles replaced."""
         return self._replaced(data)
+
+    def _look_for(self, pairs: Mapping[bytes, bytes]) -> None:
+        self._pairs = sorted(pairs.items(), key=lambda pair: -len(pair[0]))
 
     def _replaced(self, data: bytes) -> bytes:
         for needle, replacement in self._pairs:
@@ -81,6 +84,23 @@ class Replacer:
             if data.endswith(needle[:size]):
                 return len(data) - size
         return len(data)
+
+
+class Following(Replacer):
+    """Replaces what is to be replaced when a chunk comes: rules may change in a stream."""
+
+    def __init__(self, pairs: Callable[[], Mapping[bytes, bytes]]) -> None:
+        self._asked = pairs
+        self._known = pairs()
+        super().__init__(self._known)
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The same, with the pairs of this moment."""
+        pairs = self._asked()
+        if pairs != self._known:
+            self._known = pairs
+            self._look_for(pairs)
+        return super().feed(chunk)
 
 
 def masks(secrets: Iterable[str]) -> dict[bytes, bytes]:

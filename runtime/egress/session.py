@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 import h11
@@ -94,11 +95,11 @@ class Session:
         return inner_target(request.target, headers, self._inside.scheme, self._inside.authority)
 
     async def _exchange(self, asked: Asked, flow: Flow, verdict: Verdict) -> None:
-        flow.intercepted = True
+        treatment = partial(self._environment.treatment, asked.target.authority)
         while True:
             origin = await self._origin(asked.target, flow, verdict)
             was_fresh = origin.is_fresh
-            exchange = Exchange(self._caller, origin, asked, verdict.treatment, flow)
+            exchange = Exchange(self._caller, origin, asked, treatment, flow)
             try:
                 await exchange.run()
             except Broken:

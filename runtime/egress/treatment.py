@@ -43,6 +43,13 @@ class Treatment:
     former: tuple[SecretStr, ...] = ()
     """Secrets of earlier rules, which a server may still answer with."""
 
+    @cached_property
+    def gives(self) -> frozenset[str]:
+        """What requests are given, by name: it stays the same when only a secret changes."""
+        names = {one.name.lower() for one in self.injections}
+        names |= {one.text for one in self.placeholders}
+        return frozenset(names if self.credential is None else {*names, self.credential})
+
     @property
     def needs_interception(self) -> bool:
         """Whether requests over TLS have to be read."""
@@ -81,20 +88,15 @@ class Treatment:
         query = self._replacer("query").whole(b"&".join(parameters))
         return path + mark + query if query else path
 
-    def body(self, content_type: str) -> Replacer | None:
-        """What a request's body is passed through; None when it goes out as it is."""
-        pairs = self._pairs("body", content_type)
-        return Replacer(pairs) if pairs else None
-
-    def redactor(self) -> Replacer | None:
-        """What a body of an answer is passed through; None when it comes in as it is."""
-        return Replacer(self._masks) if self._masks else None
+    def fillings(self, content_type: str) -> dict[bytes, bytes]:
+        """What is replaced in the body of a request; empty when it goes out as it is."""
+        return self._pairs("body", content_type)
 
     def redacted(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
         """Headers of an answer without secrets."""
         headers = list(headers)
-        mask = Replacer(self._masks)
-        names = Replacer({form.lower(): stars for form, stars in self._masks.items()})
+        mask = Replacer(self.masks)
+        names = Replacer({form.lower(): stars for form, stars in self.masks.items()})
         return list(
             zip(
                 _lines_through(names, [name for name, _ in headers]),
@@ -104,7 +106,8 @@ class Treatment:
         )
 
     @cached_property
-    def _masks(self) -> dict[bytes, bytes]:
+    def masks(self) -> dict[bytes, bytes]:
+        """What is replaced in an answer; empty when it comes in as it is."""
         if not self.needs_interception:
             return {}
         secrets = [*(one.value for one in self.injections), *self.former]

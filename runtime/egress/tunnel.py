@@ -100,8 +100,7 @@ class Tunnel:
 
     async def _begin(self, flow: Flow, verdict: Verdict) -> Session | None:
         """Carry the tunnel; the requests inside it are left to the session that is returned."""
-        flow.intercepted = verdict.treatment.needs_interception
-        line = None if flow.intercepted else await self._reach(flow)
+        line = None if verdict.treatment.needs_interception else await self._reach(flow)
         handed_over = False
         try:
             opening = await self._opening()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import sys
 from collections.abc import Callable
 
@@ -24,12 +25,16 @@ def calls_of(work: Callable[[], object]) -> int:
         nonlocal count
         count += event in {"call", "c_call"}
 
+    # What earlier tests left is not the work of this one.
+    gc.collect()
+    gc.disable()
     before = sys.getprofile()
     sys.setprofile(note)
     try:
         work()
     finally:
         sys.setprofile(before)
+        gc.enable()
     return count
 
 

@@ -17,7 +17,7 @@ from runtime.egress.channel import Channel
 from runtime.egress.environment import Environment
 from runtime.egress.ledger import Ledger
 from runtime.egress.listener import EnvironmentListener, Room
-from runtime.egress.lookups import Lookups
+from runtime.egress.lookups import Lookups, Places
 from runtime.egress.protocol import (
     ORDERS,
     Close,
@@ -51,6 +51,7 @@ class Server:
         self._resolve = resolve
         self._ledger = Ledger()
         self._room = Room()
+        self._places = Places()
         self._uplink: Uplink | None = None
         self._listeners: dict[str, EnvironmentListener] = {}
         self._tasks: TaskGroup
@@ -127,7 +128,7 @@ class Server:
             order.environment,
             order.rules,
             Issuer(order.authority),
-            Lookups(self._resolve, self._tasks),
+            Lookups(self._resolve, self._tasks, self._places),
             self._ledger,
         )
         listener = EnvironmentListener(environment, listening, self._configured(), self._room)

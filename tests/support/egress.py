@@ -19,7 +19,7 @@ from runtime.egress.certificates import Issuer, new_authority
 from runtime.egress.environment import Environment
 from runtime.egress.ledger import Ledger
 from runtime.egress.listener import EnvironmentListener, Room
-from runtime.egress.lookups import Lookups
+from runtime.egress.lookups import Lookups, Places
 from runtime.egress.protocol import Authority, EgressEvent, ProxySettings
 from runtime.egress.rules import HostRule, Limits, Rules
 from runtime.egress.sockets import listening_socket
@@ -221,7 +221,7 @@ async def gate(
     ledger, room, authority = Ledger(), Room(), new_authority("env_test")
     path = folder / "egress.sock"
     async with anyio.create_task_group() as tasks:
-        lookups = Lookups(resolve or Names(), tasks)
+        lookups = Lookups(resolve or Names(), tasks, Places())
         environment = Environment("env_test", rules, Issuer(authority), lookups, ledger)
         uplink = Uplink(settings or ProxySettings())
         listener = EnvironmentListener(environment, listening_socket(path, None), uplink, room)

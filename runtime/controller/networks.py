@@ -12,6 +12,7 @@ from typing import Protocol
 from weakref import WeakValueDictionary
 
 import anyio
+from anyio.abc import TaskGroup
 
 from runtime import clock
 from runtime.boundaries import contained
@@ -34,7 +35,8 @@ from runtime.store.resealing import about_network
 
 RENEW_BEFORE = timedelta(seconds=90)
 """How long before a token expires the rules that carry it are renewed."""
-_LOOK_SECONDS = 15.0
+LOOK_SECONDS = 15.0
+"""How often it is looked for tokens that expire."""
 
 
 class Grants(Protocol):
@@ -87,10 +89,10 @@ class Networks:
         self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[None]:
+    async def open(self, look_seconds: float = LOOK_SECONDS) -> AsyncGenerator[None]:
         """Rules are kept fresh inside: tokens that expire are replaced in time."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._keep_fresh)
+            tasks.start_soon(self._keep_fresh, tasks, look_seconds)
             yield
             tasks.cancel_scope.cancel()
 
@@ -170,15 +172,15 @@ class Networks:
         finally:
             del self._wanting[record.id]
 
-    async def _keep_fresh(self) -> None:
+    async def _keep_fresh(self, tasks: TaskGroup, look_seconds: float) -> None:
         while True:
-            await anyio.sleep(_LOOK_SECONDS)
+            await anyio.sleep(look_seconds)
             moment = clock.now()
-            await self._renew_all(
-                environment_id
-                for environment_id, attached in self._attached.items()
-                if attached.renew_at is not None and attached.renew_at <= moment
-            )
+            for environment_id, attached in self._attached.items():
+                is_due = attached.renew_at is not None and attached.renew_at <= moment
+                # One whose token endpoint takes long is under way still; the others go on.
+                if is_due and not self._lock(environment_id).locked():
+                    tasks.start_soon(self._renew_quietly, environment_id)
 
     async def _renew_all(self, environment_ids: Iterable[str]) -> None:
         # At once: one project's token endpoint that never answers holds up nobody else's rules.

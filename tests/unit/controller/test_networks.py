@@ -123,3 +123,25 @@ async def test_a_look_that_takes_for_ever_holds_up_no_other_environment(world: W
             tasks.cancel_scope.cancel()
     for name in ("e1", "e2"):
         await world.detach(name)
+
+
+async def test_nor_does_one_that_was_due_by_itself(world: World) -> None:
+    hangs = anyio.Event()
+
+    async def hang() -> None:
+        hangs.set()
+        await anyio.sleep_forever()
+
+    for name in ("e1", "e2"):
+        await world.add(name)
+        await world.attach(name)
+    world.credentials.after_look = hang
+    with anyio.fail_after(PATIENCE):
+        async with world.networks.open(look_seconds=0.01):
+            await hangs.wait()
+            for secret in ("new", "newer"):
+                world.credentials.secrets["c"] = secret
+                while secret not in {world.secret("e1"), world.secret("e2")}:  # noqa: ASYNC110
+                    await anyio.sleep(0.01)
+    for name in ("e1", "e2"):
+        await world.detach(name)

@@ -9,6 +9,7 @@ from typing import Literal
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from runtime.store.database import Database
+from runtime.store.projects import check_project
 from runtime.store.tables import credentials as table
 
 CredentialStatus = Literal["active", "revoked"]
@@ -67,7 +68,11 @@ class Credentials:
         return [CredentialRecord(*row) for row in rows]
 
     async def add(self, record: CredentialRecord, limit: int) -> None:
-        """Store a new one. Raises `CredentialExists`, `TooManyCredentials` beyond `limit`."""
+        """Store a new one.
+
+        Raises `CredentialExists`, `TooManyCredentials` beyond `limit`, and `Unauthenticated` when
+        the project was deleted meanwhile.
+        """
         values = {column.name: getattr(record, column.name) for column in _COLUMNS}
         same = select(table.c.id).where(*_is(record.project_id, record.id))
         of_project = (
@@ -75,6 +80,7 @@ class Credentials:
         )
 
         def work(connection: Connection) -> None:
+            check_project(connection, record.project_id)
             if connection.execute(same).first() is not None:
                 raise CredentialExists(record.id)
             if connection.execute(of_project).scalar_one() >= limit:

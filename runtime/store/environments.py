@@ -9,6 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from runtime.store.database import Database
+from runtime.store.projects import check_project
 from runtime.store.tables import environments as table
 
 EnvironmentStatus = Literal["active", "expired", "deleted"]
@@ -68,8 +69,13 @@ class Environments:
         self._database = database
 
     async def create(self, record: EnvironmentRecord) -> None:
-        """Insert a new environment."""
-        await self._database.write(lambda connection: insert_environment(connection, record))
+        """Insert a new environment. Raises `Unauthenticated` when its project was deleted."""
+
+        def work(connection: Connection) -> None:
+            check_project(connection, record.project_id)
+            insert_environment(connection, record)
+
+        await self._database.write(work)
 
     async def get(self, project_id: str, environment_id: str) -> EnvironmentRecord | None:
         """One environment of a project, whatever its status."""

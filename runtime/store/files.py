@@ -13,6 +13,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, or_, select, update
 
 from runtime.store.database import Database
+from runtime.store.projects import check_project
 from runtime.store.tables import files as table
 
 FileState = Literal["uploading", "active"]
@@ -145,10 +146,11 @@ class Files:
     async def begin(self, record: FileRecord) -> str | None:
         """Store an upload that begins; the blob of an unfinished one that had its id.
 
-        Raises `NameTaken`.
+        Raises `NameTaken`, and `Unauthenticated` when the project was deleted meanwhile.
         """
 
         def work(connection: Connection) -> str | None:
+            check_project(connection, record.project_id)
             named = and_(table.c.id == record.id, table.c.project_id == record.project_id)
             found = connection.execute(
                 select(table.c.state, table.c.blob).where(named)

@@ -38,6 +38,7 @@ from runtime.store.interactions import (
     InteractionSummary,
     summary_of,
 )
+from runtime.store.projects import check_project
 from runtime.store.sessions import Turn, take_turn
 from runtime.store.tables import environments, events, interactions
 
@@ -108,8 +109,9 @@ class Journal:
 
         Raises `StorageFull`, `NotFound` when the environment has gone meanwhile,
         `idempotency.AlreadyClaimed` when another call took the same key,
-        `sessions.SessionMoved` when the session is not where the turn takes it to be, and
-        `bounds.BoundReached` when the project has as much as it may have.
+        `sessions.SessionMoved` when the session is not where the turn takes it to be,
+        `bounds.BoundReached` when the project has as much as it may have, and `Unauthenticated`
+        when it was deleted meanwhile.
         """
         self._ballast.lay()
         await self._database.write(lambda connection: _begin(connection, beginning))
@@ -214,6 +216,7 @@ class Journal:
 def _begin(connection: Connection, beginning: Beginning) -> None:
     record = beginning.record
     moment, project_id = record.summary.created, record.summary.project_id
+    check_project(connection, project_id)
     if beginning.claim is not None:
         idempotency.check_unclaimed(connection, beginning.claim, moment)
     if beginning.turn is not None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select
 
+from runtime.errors import Unauthenticated
+from runtime.schema.callers import DEFAULT_PROJECT
 from runtime.store.database import Database
 from runtime.store.tables import credentials, environments, files, interactions, keys, sessions
 from runtime.store.tables import projects as table
@@ -41,14 +43,25 @@ class NotEmpty(Exception):
 
 
 def insert_project(connection: Connection, project_id: str, moment: datetime) -> None:
-    """Make the project where it is not there, as part of a larger transaction.
-
-    Credentials and sessions that were stored while an earlier one of its name was deleted go.
-    """
-    if connection.execute(select(table.c.id).where(table.c.id == project_id)).first() is None:
-        for owned in (sessions, credentials):
-            connection.execute(delete(owned).where(owned.c.project_id == project_id))
+    """Make the project where it is not there, as part of a larger transaction."""
+    if not _is_there(connection, project_id):
         connection.execute(insert(table).values(id=project_id, created=moment))
+
+
+def check_project(connection: Connection, project_id: str) -> None:
+    """Let nothing be stored for a project that was deleted since the call was let in.
+
+    A later project of its name would have it. Raises `Unauthenticated`: the key has gone, too.
+    """
+    if project_id != DEFAULT_PROJECT and not _is_there(connection, project_id):
+        raise Unauthenticated(
+            f"This API key is not valid any more: its project '{project_id}' was deleted."
+        )
+
+
+def _is_there(connection: Connection, project_id: str) -> bool:
+    statement = select(table.c.id).where(table.c.id == project_id)
+    return connection.execute(statement).first() is not None
 
 
 class Projects:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from runtime.clock import now
-from runtime.store import Beginning, EnvironmentRecord, InteractionRecord, InteractionSummary
+from runtime.store import (
+    Beginning,
+    EnvironmentRecord,
+    InteractionRecord,
+    InteractionSummary,
+    KeyRecord,
+    Store,
+)
 
 CREATED: dict[str, Any] = {"event_type": "interaction.created", "interaction": {}}
 
@@ -54,3 +61,9 @@ def environment(environment_id: str, **changes: Any) -> EnvironmentRecord:
         "last_used": moment,
     }
     return EnvironmentRecord(**{**values, **changes})
+
+
+async def make_projects(store: Store, *names: str) -> None:
+    """As always, by a first key."""
+    for name in names:
+        await store.keys.add(KeyRecord(f"key_{name}", name, name, "slk", None, ["run"], now()))

@@ -8,10 +8,9 @@ from sqlalchemy import Text
 from runtime.clock import now
 from runtime.schema.sealing_keys import new_key
 from runtime.store import CredentialExists, CredentialRecord, Store, TooManyCredentials
-from runtime.store.keys import KeyRecord
 from runtime.store.resealing import SEALED, Resealed, about_credential, about_network
 from runtime.store.tables import metadata
-from tests.unit.store.records import environment
+from tests.unit.store.records import environment, make_projects
 
 pytestmark = pytest.mark.anyio
 
@@ -24,6 +23,7 @@ def record(credential_id: str, project: str = "default", sealed: str = "s1.x") -
 
 
 async def test_ids_belong_to_a_project(store: Store) -> None:
+    await make_projects(store, "other")
     await store.credentials.add(record("a"), 10)
     await store.credentials.add(record("a", "other"), 10)
     with pytest.raises(CredentialExists):
@@ -36,6 +36,7 @@ async def test_ids_belong_to_a_project(store: Store) -> None:
 
 
 async def test_pages_go_by_id(store: Store) -> None:
+    await make_projects(store, "other")
     for name in "cab":
         await store.credentials.add(record(name), 10)
     await store.credentials.add(record("d", "other"), 10)
@@ -45,6 +46,7 @@ async def test_pages_go_by_id(store: Store) -> None:
 
 
 async def test_a_project_has_only_so_many(store: Store) -> None:
+    await make_projects(store, "other")
     await store.credentials.add(record("a"), 1)
     await store.credentials.add(record("a", "other"), 1)
     with pytest.raises(TooManyCredentials):
@@ -112,20 +114,3 @@ def test_every_sealed_column_is_in_the_list() -> None:
     texts = [column for table in metadata.sorted_tables for column in table.columns]
     sealed = {column for column in texts if type(column.type) is Text}
     assert sealed == named
-
-
-async def test_a_project_made_anew_has_nothing_that_came_late_for_the_deleted_one(
-    store: Store,
-) -> None:
-    await store.credentials.add(record("late", "team"), 10)
-    await store.credentials.add(record("kept", "default"), 10)
-    moment = now()
-    first, second = (
-        KeyRecord(name, "team", name, "slk", None, ["run"], moment) for name in ("key_1", "key_2")
-    )
-    await store.keys.add(first)
-    assert await store.credentials.get("team", "late") is None
-    assert await store.credentials.get("default", "kept") is not None
-    await store.credentials.add(record("own", "team"), 10)
-    await store.keys.add(second)
-    assert await store.credentials.get("team", "own") is not None

@@ -11,8 +11,10 @@ from sqlalchemy import text
 
 import runtime.store.migration
 from runtime.clock import now
-from runtime.store import AlreadyClaimed, BoundReached, Bounds, Claim, Store, sqlite
-from tests.unit.store.records import beginning, environment
+from runtime.errors import Unauthenticated
+from runtime.store import AlreadyClaimed, BoundReached, Bounds, Claim, FileRecord, Store, sqlite
+from tests.unit.store.records import beginning, environment, make_projects
+from tests.unit.store.test_credentials import record
 
 pytestmark = pytest.mark.anyio
 SCRIPTS = Path(runtime.store.migration.__file__).parent / "migrations"
@@ -26,6 +28,7 @@ updated, expires, project_id) VALUES ('report', 'active', 'blob_1', 'd', 'text/p
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     async with Store.open(tmp_path) as store:
+        await make_projects(store, "a", "b")
         yield store
 
 
@@ -94,3 +97,38 @@ async def test_what_would_be_too_much_leaves_nothing(store: Store) -> None:
     with pytest.raises(BoundReached, match="environments"):
         await store.journal.begin(fifth)
     assert await store.environments.get("a", "e") is None
+
+
+async def test_nothing_is_stored_any_more_for_a_project_that_was_deleted(store: Store) -> None:
+    moment = now()
+    file = FileRecord(
+        id="f",
+        state="uploading",
+        blob="f",
+        upload_digest="f",
+        mime_type="text/plain",
+        display_name=None,
+        size_bytes=None,
+        sha256=None,
+        origin="http://127.0.0.1",
+        created=moment,
+        updated=moment,
+        expires=moment,
+        project_id="a",
+        key_id="key_a",
+    )
+    late = (
+        lambda: store.journal.begin(beginning("int_1", project_id="a")),
+        lambda: store.environments.create(environment("env1", project_id="a")),
+        lambda: store.files.begin(file),
+        lambda: store.credentials.add(record("cred", "a"), 10),
+    )
+    assert await store.projects.delete("a")
+    for store_it in late:
+        with pytest.raises(Unauthenticated, match="'a' was deleted"):
+            await store_it()
+    await make_projects(store, "a")
+    found = {one.id: one for one in await store.projects.all()}["a"]
+    assert found.is_empty and await store.credentials.page("a", 10) == []
+    for store_it in late:
+        await store_it()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -37,6 +37,9 @@ RENEW_BEFORE = timedelta(seconds=90)
 """How long before a token expires the rules that carry it are renewed."""
 LOOK_SECONDS = 15.0
 """How often it is looked for tokens that expire."""
+_PATIENCE_SECONDS = 2.0
+"""How long new rules wait for a token endpoint; then they are put in force without its answer."""
+_ATTEMPTS = 3
 
 
 class Grants(Protocol):
@@ -61,9 +64,17 @@ class _Attached:
 
     key: str
     """What the proxy knows it by."""
-    credentials: frozenset[str]
     project_id: str
-    renew_at: datetime | None
+    granted: Mapping[str, TimedGrant] = field(default_factory=dict[str, "TimedGrant"], repr=False)
+    """What is in force, by the ids of the credentials that the rules name."""
+    credentials: frozenset[str] = frozenset()
+    """The ids, also of those that are not there."""
+
+    @property
+    def renew_at(self) -> datetime | None:
+        """When the first of its tokens is to be replaced."""
+        ends = [one.expires for one in self.granted.values() if one.expires is not None]
+        return min(ends) - RENEW_BEFORE if ends else None
 
 
 class Networks:
@@ -110,9 +121,11 @@ class Networks:
                 return None
             key = _key(environment_id, sandbox_id)
             with self._looking(record, wanted):
-                rules, renew_at = await self._rules(record, wanted)
-                opened = await self._proxy.open(key, path, rules, uid)
-                self._note(environment_id, key, record.project_id, wanted, renew_at)
+                granted = await self._grants.grants(record.project_id, wanted.credentials)
+                opened = await self._proxy.open(
+                    key, path, self._rules(record, wanted, granted), uid
+                )
+                self._note(environment_id, _Attached(key, record.project_id, granted), wanted)
             return GuestNetwork(certificates=opened.certificate + self._certificates)
 
     async def detach(self, environment_id: str, sandbox_id: str) -> None:
@@ -124,24 +137,64 @@ class Networks:
                 del self._attached[environment_id]
             await self._proxy.close(key)
 
-    async def renew(self, environment_id: str) -> bool:
+    async def renew(self, environment_id: str, changed: str | None = None) -> bool:
         """Put in force what the environment may reach now; connections that it forbids end.
 
-        False where that needs a new sandbox: the one that lives was begun without a network.
+        Nothing waits for the token of another credential: until that is there, what it had before
+        goes on, or its hosts are closed. `changed` is a credential whose old secrets are not used.
+        False where a new sandbox is needed: the one that lives was begun without a network.
         """
-        async with self._lock(environment_id):
-            record = await self._record(environment_id)
-            wanted = self._wanted(record)
-            attached = self._attached.get(environment_id)
-            if attached is None:
-                return is_disabled(wanted.network)
-            rules, renew_at = CLOSED, None
-            with self._looking(record, wanted):
-                if record is not None and not is_disabled(wanted.network):
-                    rules, renew_at = await self._rules(record, wanted)
-                await self._proxy.replace(attached.key, rules)
-                self._note(environment_id, attached.key, attached.project_id, wanted, renew_at)
-            return True
+        for _ in range(_ATTEMPTS):
+            async with self._lock(environment_id):
+                record = await self._record(environment_id)
+                wanted = self._wanted(record)
+                attached = self._attached.get(environment_id)
+                if attached is None:
+                    return is_disabled(wanted.network)
+                with self._looking(record, wanted):
+                    missing = await self._put_in_force(attached, record, wanted, changed)
+            if not missing:
+                break
+            await self._grants.grants(attached.project_id, missing)
+        return True
+
+    async def _put_in_force(
+        self,
+        attached: _Attached,
+        record: EnvironmentRecord | None,
+        wanted: Wanted,
+        changed: str | None,
+    ) -> list[str]:
+        """New rules for an open network; the credentials whose tokens are still being fetched."""
+        environment_id = environment_of(attached.key)
+        if record is None or is_disabled(wanted.network):
+            await self._proxy.replace(attached.key, CLOSED)
+            self._note(environment_id, replace(attached, granted={}), wanted)
+            return []
+        granted, missing = await self._granted(attached.project_id, wanted)
+        for one in missing:
+            former = attached.granted.get(one)
+            granted[one] = _being_fetched(one) if former is None or one == changed else former
+        await self._proxy.replace(attached.key, self._rules(record, wanted, granted))
+        self._note(environment_id, replace(attached, granted=granted), wanted)
+        return missing
+
+    async def _granted(
+        self, project_id: str, wanted: Wanted
+    ) -> tuple[dict[str, TimedGrant], list[str]]:
+        """What can be had soon, and what cannot."""
+        found: dict[str, TimedGrant] = {}
+        missing = list(wanted.credentials)
+
+        async def look_up(credential_id: str) -> None:
+            found.update(await self._grants.grants(project_id, [credential_id]))
+            missing.remove(credential_id)
+
+        with anyio.move_on_after(_PATIENCE_SECONDS):
+            async with anyio.create_task_group() as tasks:
+                for one in wanted.credentials:
+                    tasks.start_soon(look_up, one)
+        return found, missing
 
     async def credential_changed(self, project_id: str, credential_id: str) -> None:
         """A credential has a new secret, was revoked or is gone: renew all that use it."""
@@ -155,7 +208,7 @@ class Networks:
             for environment_id, (project, wanted) in self._wanting.items()
             if project == project_id and credential_id in wanted
         ]
-        await self._renew_all(dict.fromkeys([*users, *looking]))
+        await self._renew_all(dict.fromkeys([*users, *looking]), credential_id)
 
     @contextmanager
     def _looking(self, record: EnvironmentRecord | None, wanted: Wanted) -> Generator[None]:
@@ -182,29 +235,22 @@ class Networks:
                 if is_due and not self._lock(environment_id).locked():
                     tasks.start_soon(self._renew_quietly, environment_id)
 
-    async def _renew_all(self, environment_ids: Iterable[str]) -> None:
+    async def _renew_all(self, environment_ids: Iterable[str], changed: str) -> None:
         # At once: one project's token endpoint that never answers holds up nobody else's rules.
         async with anyio.create_task_group() as tasks:
             for environment_id in list(environment_ids):
-                tasks.start_soon(self._renew_quietly, environment_id)
+                tasks.start_soon(self._renew_quietly, environment_id, changed)
 
-    async def _renew_quietly(self, environment_id: str) -> None:
+    async def _renew_quietly(self, environment_id: str, changed: str | None = None) -> None:
         with contained("rules not renewed", environment=environment_id):
-            await self.renew(environment_id)
+            await self.renew(environment_id, changed)
 
     def _lock(self, environment_id: str) -> anyio.Lock:
         return self._locks.setdefault(environment_id, anyio.Lock())
 
-    def _note(
-        self,
-        environment_id: str,
-        key: str,
-        project_id: str,
-        wanted: Wanted,
-        renew_at: datetime | None,
-    ) -> None:
+    def _note(self, environment_id: str, attached: _Attached, wanted: Wanted) -> None:
         named = frozenset(wanted.credentials)
-        self._attached[environment_id] = _Attached(key, named, project_id, renew_at)
+        self._attached[environment_id] = replace(attached, credentials=named)
 
     async def _record(self, environment_id: str) -> EnvironmentRecord | None:
         return await self._store.environments.get_in_any_project(environment_id)
@@ -238,15 +284,16 @@ class Networks:
         )
         return found
 
-    async def _rules(
-        self, record: EnvironmentRecord, wanted: Wanted
-    ) -> tuple[Rules, datetime | None]:
-        found = await self._grants.grants(record.project_id, wanted.credentials)
-        ends = [one.expires for one in found.values() if one.expires is not None]
-        grants = {name: one.grant for name, one in found.items()}
-        limits = _limits_of(record, self._settings)
-        renew_at = min(ends) - RENEW_BEFORE if ends else None
-        return rules_of(wanted, grants, self._settings, limits), renew_at
+    def _rules(
+        self, record: EnvironmentRecord, wanted: Wanted, granted: Mapping[str, TimedGrant]
+    ) -> Rules:
+        grants = {name: one.grant for name, one in granted.items()}
+        return rules_of(wanted, grants, self._settings, _limits_of(record, self._settings))
+
+
+def _being_fetched(credential: str) -> TimedGrant:
+    reason = f"the token of the credential '{credential}' is being fetched; try again in a moment"
+    return TimedGrant(Grant(unavailable=reason), clock.now())
 
 
 def _limits_of(record: EnvironmentRecord, settings: EgressSettings) -> Limits:

@@ -24,6 +24,7 @@ from tests.unit.store.records import beginning, environment
 pytestmark = pytest.mark.anyio
 PATIENCE = 30
 RULES = {"allowlist": [{"domain": "a.example", "credential": "c"}]}
+TWO = {"allowlist": [*RULES["allowlist"], {"domain": "b.example", "credential": "d"}]}
 
 
 class Credentials:
@@ -32,8 +33,14 @@ class Credentials:
     def __init__(self) -> None:
         self.secrets = {"c": "old"}
         self.after_look: Callable[[], Awaitable[Any]] | None = None
+        self.fetching: dict[str, anyio.Event] = {}
+        """What cannot be had before its event is set."""
 
     async def grants(self, project_id: str, ids: Iterable[str]) -> Mapping[str, TimedGrant]:
+        ids = list(ids)
+        for one in ids:
+            if one in self.fetching:
+                await self.fetching[one].wait()
         found = {one: self.secrets[one] for one in ids if one in self.secrets}
         after, self.after_look = self.after_look, None
         if after is not None:
@@ -63,9 +70,16 @@ class World:
     async def detach(self, name: str) -> None:
         await self.networks.detach(name, "sbx_1")
 
+    def rules(self, name: str) -> dict[str, HostRule]:
+        return {rule.domain: rule for rule in self.proxy._attached[f"{name}.sbx_1"].rules.hosts}
+
     def rule(self, name: str) -> HostRule:
-        (rule,) = self.proxy._attached[f"{name}.sbx_1"].rules.hosts
-        return rule
+        return self.rules(name)["a.example"]
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        with anyio.fail_after(PATIENCE):
+            while not is_so():  # noqa: ASYNC110
+                await anyio.sleep(0.01)
 
     def secret(self, name: str) -> str:
         return self.rule(name).headers[0].value.get_secret_value()
@@ -145,3 +159,55 @@ async def test_nor_does_one_that_was_due_by_itself(world: World) -> None:
                     await anyio.sleep(0.01)
     for name in ("e1", "e2"):
         await world.detach(name)
+
+
+@pytest.fixture
+async def fetching(world: World) -> AsyncGenerator[anyio.Event]:
+    """Environment `e1` has two credentials; `d` is being fetched anew until this is set."""
+    world.credentials.secrets["d"] = "old"
+    await world.add("e1", TWO)
+    await world.attach("e1")
+    world.credentials.fetching["d"] = fetched = anyio.Event()
+    yield fetched
+    await world.detach("e1")
+
+
+async def test_a_deleted_credential_waits_for_no_other_ones_token(
+    world: World, fetching: anyio.Event
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(world.networks.renew, "e1")
+        await anyio.wait_all_tasks_blocked()
+        del world.credentials.secrets["c"]
+        tasks.start_soon(world.networks.credential_changed, "default", "c")
+        await world.until(lambda: bool(world.rule("e1").unavailable))
+        # The other one goes on with what it had, until there is something newer.
+        assert world.rules("e1")["b.example"].headers[0].value.get_secret_value() == "old"
+        world.credentials.secrets["d"] = "new"
+        fetching.set()
+        with anyio.fail_after(PATIENCE):
+            await world.networks.renew("e1")
+    assert world.rules("e1")["b.example"].headers[0].value.get_secret_value() == "new"
+
+
+async def test_what_changed_is_not_used_while_its_token_is_fetched(
+    world: World, fetching: anyio.Event
+) -> None:
+    world.credentials.secrets["d"] = "new"
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(world.networks.credential_changed, "default", "d")
+        await world.until(lambda: not world.rules("e1")["b.example"].headers)
+        assert "being fetched" in world.rules("e1")["b.example"].unavailable
+        assert world.secret("e1") == "old"
+        fetching.set()
+    assert world.rules("e1")["b.example"].headers[0].value.get_secret_value() == "new"
+
+
+async def test_new_rules_wait_for_no_token(world: World, fetching: anyio.Event) -> None:
+    network = {"allowlist": [{"domain": "b.example", "credential": "d"}]}
+    change = replace(beginning("int_1"), used_environment="e1", new_network=NetworkChange(network))
+    await world.store.journal.begin(change)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(world.networks.renew, "e1")
+        await world.until(lambda: "a.example" not in world.rules("e1"))
+        fetching.set()

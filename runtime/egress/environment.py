@@ -9,11 +9,11 @@ from runtime import clock
 from runtime.egress.certificates import Issuer
 from runtime.egress.flow import Flow, Kind, Totals
 from runtime.egress.ledger import Ledger
+from runtime.egress.lookups import Lookups
 from runtime.egress.policy import Policy, Verdict
 from runtime.egress.refusals import Refusal
 from runtime.egress.rules import Rules
 from runtime.egress.treatment import Treatment
-from runtime.outbound.door import Resolve
 from runtime.outbound.hosts import Authority
 
 
@@ -21,7 +21,7 @@ class Environment:
     """Decides, counts and ends the flows of one environment."""
 
     def __init__(
-        self, name: str, rules: Rules, issuer: Issuer, resolve: Resolve, ledger: Ledger
+        self, name: str, rules: Rules, issuer: Issuer, resolve: Lookups, ledger: Ledger
     ) -> None:
         self.name = name
         self.issuer = issuer

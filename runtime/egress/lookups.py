@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -108,12 +109,16 @@ class Lookups:
         self._tasks = tasks
         self._places = places
 
-    async def __call__(self, host: str, port: int) -> list[str]:
-        """The addresses of `host`. Raises `OSError`."""
+    async def __call__(self, host: str, port: int, seconds: float = math.inf) -> list[str]:
+        """The addresses of `host`; a lookup may take `seconds`, the wait for its place not counted.
+
+        Raises `OSError`.
+        """
         answer = _Answer()
         await self._places.take(self)
         self._tasks.start_soon(self._answer, host, port, answer)
-        await answer.ready.wait()
+        with anyio.fail_after(seconds):
+            await answer.ready.wait()
         if answer.problem is not None:
             raise answer.problem
         return answer.addresses

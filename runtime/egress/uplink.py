@@ -12,17 +12,19 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import anyio
 from anyio.abc import ByteStream
 
+from runtime.egress.lookups import Lookups
 from runtime.egress.policy import Policy
 from runtime.egress.protocol import ProxySettings
 from runtime.egress.refusals import Refusal
 from runtime.egress.wire import Secured, Wire
 from runtime.errors import AddressRefused, InvalidRequest
 from runtime.outbound.addresses import Allowance, IpAddress
-from runtime.outbound.door import Door, Reached, Resolve, system_addresses
+from runtime.outbound.door import Door, Reached, system_addresses
 from runtime.outbound.hosts import Authority
 from runtime.outbound.upstream import Upstream, read_upstream
 
@@ -54,7 +56,7 @@ class Uplink:
         self._tls = _client_tls(settings.certificates)
 
     async def reach(
-        self, authority: Authority, policy: Policy, resolve: Resolve, *, plain_http: bool
+        self, authority: Authority, policy: Policy, resolve: Lookups, *, plain_http: bool
     ) -> Line:
         """A connection to a host that the policy allows, within its time. Raises `Refusal`."""
         seconds = policy.rules.limits.connect_seconds
@@ -83,12 +85,13 @@ class Uplink:
         return Line(stream, line.address, line.is_quiet)
 
     async def _reach(
-        self, authority: Authority, policy: Policy, resolve: Resolve, plain_http: bool
+        self, authority: Authority, policy: Policy, resolve: Lookups, plain_http: bool
     ) -> Line:
-        door = Door(policy.allowance(authority), resolve)
+        allowance = policy.allowance(authority)
         if self._upstream is None or policy.is_internal(authority):
+            door = Door(allowance, resolve)
             return _line(await door.connect(authority.host, authority.port))
-        await _check_if_known(door, authority)
+        await _check_if_known(Door(allowance, partial(resolve, seconds=KNOWN_SECONDS)), authority)
         return await self._through(self._upstream, authority, plain_http)
 
     async def _through(self, upstream: Upstream, authority: Authority, plain_http: bool) -> Line:
@@ -123,7 +126,8 @@ def _line(reached: Reached) -> Line:
 
 async def _check_if_known(door: Door, authority: Authority) -> None:
     """Refuse what this machine knows to lead inside. Raises `AddressRefused`."""
-    with anyio.move_on_after(KNOWN_SECONDS), suppress(OSError):
+    # Who has no place for a lookup waits: a caller could take all, and have nothing checked.
+    with suppress(OSError):
         await door.addresses(authority.host, authority.port)
 
 

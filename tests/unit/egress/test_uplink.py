@@ -10,9 +10,21 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
+from runtime.egress.lookups import PER_ENVIRONMENT
 from runtime.egress.protocol import ProxySettings
+from runtime.egress.rules import Limits
+from runtime.egress.uplink import KNOWN_SECONDS
 from tests.support.certificates import Certificates
-from tests.support.egress import Connection, Echo, Names, allowing, gate, server
+from tests.support.egress import (
+    PATIENCE_SECONDS,
+    Answer,
+    Connection,
+    Echo,
+    Names,
+    allowing,
+    gate,
+    server,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -124,6 +136,36 @@ async def test_what_this_machine_knows_to_lead_inside_is_refused_all_the_same(
         answer = await caller.ask("CONNECT", "intranet.example.com:443")
         assert answer.status == 403 and "not public" in answer.reason
     assert proxy.asked == []
+
+
+async def test_nor_is_it_left_unchecked_while_all_places_for_lookups_are_taken(
+    tmp_path: Path,
+) -> None:
+    async def slow(host: str, port: int) -> list[str]:
+        if host.startswith("slow"):
+            await anyio.sleep_forever()
+        return ["10.1.2.3"]
+
+    proxy = CorporateProxy(9)
+    async with (
+        server(proxy) as port,
+        gate(tmp_path, PUBLIC, slow, settings(port)) as egress,
+        anyio.create_task_group() as tasks,
+    ):
+
+        async def ask(host: str) -> Answer:
+            async with egress.connect() as caller:
+                return await caller.ask("GET", f"http://{host}.example.com/")
+
+        for number in range(PER_ENVIRONMENT):
+            tasks.start_soon(ask, f"slow{number}")
+        with anyio.fail_after(PATIENCE_SECONDS):
+            while len(proxy.asked) < PER_ENVIRONMENT:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        impatient = Limits(connect_seconds=KNOWN_SECONDS + 1)
+        egress.environment.replace(allowing("*.example.com", internal=(), limits=impatient))
+        assert (await ask("intranet")).status == 504
+    assert not [head for head in proxy.asked if "intranet" in head]
 
 
 async def test_a_name_that_this_machine_cannot_look_up_is_left_to_the_upstream_proxy(

@@ -32,6 +32,7 @@ from runtime.schema.protocol import (
     Request,
     StreamEnd,
     StreamHello,
+    StreamWhole,
 )
 
 REQUEST_SECONDS = 60.0
@@ -262,7 +263,10 @@ async def _pour(stream: SocketStream, chunks: AsyncIterable[bytes]) -> StreamEnd
         raise SandboxLost(f"The sandbox took no bytes for {STALL_SECONDS:g} s.") from error
     try:
         with anyio.fail_after(STREAM_OPEN_SECONDS):
-            frame = await read_frame(BufferedByteReceiveStream(stream), MAX_END_BYTES)
+            reader = BufferedByteReceiveStream(stream)
+            frame = await read_frame(reader, MAX_END_BYTES)
+            if frame == StreamWhole().model_dump():
+                frame = await read_frame(reader, MAX_END_BYTES)
         return StreamEnd.model_validate(frame)
     except (*_ENDED, FrameError, ValidationError, TimeoutError) as error:
         raise SandboxLost("The sandbox did not confirm what it was sent.") from error

@@ -312,6 +312,15 @@ class StreamHello(Strict):
     """What is known before the first byte, such as `size_bytes`."""
 
 
+class StreamWhole(Strict):
+    """Sent on a `to_guest` connection when its bytes have ended, before they are put in place.
+
+    A sender who broke off cannot be sent it, and nothing is put in place then.
+    """
+
+    type: Literal["stream_whole"] = "stream_whole"
+
+
 class StreamEnd(Strict):
     """The guest's last frame on a `to_guest` connection: what came of the bytes it was sent."""
 

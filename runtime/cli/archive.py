@@ -14,12 +14,14 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from runtime.errors import InvalidRequest
+from runtime.errors import InvalidRequest, PayloadTooLarge
 
 BLOCK = 512
 CHUNK_BYTES = 1024 * 1024
 MAX_HEADER_BYTES = 64 * 1024
 """Of an extended header: a path, and a few numbers."""
+MAX_MEMBERS = 1_000_000
+"""Of one archive: an environment may hold hundreds of thousands of files."""
 _LONGEST_NUMBER = 20
 _REGULAR = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE})
 _EXTENDED = frozenset(
@@ -37,6 +39,15 @@ class Copied:
     size_bytes: int
     skipped: list[str]
     """Links, devices and names that lead elsewhere."""
+
+
+def bounded(chunks: Iterable[bytes], room: int, otherwise: str) -> Iterator[bytes]:
+    """`chunks`, at most `room` bytes of them. Raises `PayloadTooLarge`, saying `otherwise`."""
+    for chunk in chunks:
+        room -= len(chunk)
+        if room < 0:
+            raise PayloadTooLarge(otherwise)
+        yield chunk
 
 
 class _Reader:
@@ -77,11 +88,14 @@ class _Extended:
 def unpack(chunks: Iterable[bytes], destination: Path) -> Copied:
     """Write the regular files and folders of a tar stream below `destination`.
 
-    Raises `InvalidRequest` for a stream that is no tar, or that is cut off.
+    Raises `InvalidRequest` for a stream that is no tar, or that is cut off, and `PayloadTooLarge`
+    for more than `MAX_MEMBERS`.
     """
     reader = _Reader(chunks)
     copied = Copied(0, 0, [])
-    for member in _members(reader):
+    for count, member in enumerate(_members(reader)):
+        if count >= MAX_MEMBERS:
+            raise PayloadTooLarge(f"stopped after {MAX_MEMBERS:,} files and folders")
         target = safe_path(destination, member.name)
         length = _data_length(member)
         if target is not None and member.isdir():

@@ -227,6 +227,9 @@ def execute(
 def cp(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A path, or ENV:PATH.")],
     destination: Annotated[str, typer.Argument(metavar="DEST", help="ENV:PATH, or a path.")],
+    limit: Annotated[
+        str, typer.Option(metavar="SIZE", help="Take at most so much out of an environment.")
+    ] = "16GiB",
     state_dir: StateDir = None,
 ) -> None:
     """Copy a file or a folder out of an environment or into it.
@@ -235,7 +238,7 @@ def cp(
     """
     from runtime.cli.copying import run_copy
 
-    run_copy(state_dir, source, destination)
+    run_copy(state_dir, source, destination, limit)
 
 
 @agents.command(name="list", epilog="Example: `sandlot agents list`")

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from runtime.cli.archive import safe_path
+from runtime.cli.archive import bounded, safe_path
 from runtime.cli.places import WORKSPACE
 from runtime.client import Client, EnvironmentFile
-from runtime.errors import PayloadTooLarge, SandlotError
+from runtime.errors import SandlotError
 
 MAX_FILES = 500
 MAX_BYTES = 512 * 1024 * 1024
@@ -99,16 +99,11 @@ def fetch(
 
 def _download(client: Client, environment: str, path: str, target: Path, room: int) -> int:
     """Write a file's bytes to `target`, at most `room`, whatever size it was said to have."""
-    written = 0
     with (
         client.environments.files.chunks(environment, path) as chunks,
         target.open("wb") as file,
     ):
-        for chunk in chunks:
-            if written + len(chunk) > room:
-                raise PayloadTooLarge("it is larger than it was said to be")
-            written += file.write(chunk)
-    return written
+        return sum(map(file.write, bounded(chunks, room, "it is larger than it was said to be")))
 
 
 def _below_workspace(path: str) -> str:

@@ -186,6 +186,22 @@ def test_cp_fetches_a_folder(connected: Shell, wire: Wire, tmp_path: Path) -> No
     assert (tmp_path / "copy/deep/b.csv").read_bytes() == b"bb"
 
 
+@pytest.mark.parametrize("what", ["data", "data/a.bin"])
+def test_cp_takes_no_more_than_it_may(
+    connected: Shell, wire: Wire, tmp_path: Path, what: str
+) -> None:
+    wire.files = {"workspace/data/a.bin": b"a" * 5000, "workspace/data/b.bin": b"b" * 5000}
+
+    done = connected("cp", "--limit", "4KiB", f"{ENV}:{what}", "copy")
+    unclear = connected("cp", "--limit", "much", f"{ENV}:{what}", "copy")
+    enough = connected("cp", "--limit", "1MiB", f"{ENV}:{what}", "copy")
+
+    assert done.returncode == 1
+    assert "stopped after 4KiB; take more with a larger --limit" in done.stderr
+    assert (unclear.returncode, "--limit: `much` is not a size" in unclear.stderr) == (2, True)
+    assert enough.returncode == 0, enough.stderr
+
+
 def test_cp_of_a_folder_with_one_file_is_a_folder(
     connected: Shell, wire: Wire, tmp_path: Path
 ) -> None:

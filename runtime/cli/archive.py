@@ -85,17 +85,17 @@ class _Extended:
     size: int | None = None
 
 
-def unpack(chunks: Iterable[bytes], destination: Path) -> Copied:
+def unpack(chunks: Iterable[bytes], destination: Path, most_members: int = MAX_MEMBERS) -> Copied:
     """Write the regular files and folders of a tar stream below `destination`.
 
     Raises `InvalidRequest` for a stream that is no tar, or that is cut off, and `PayloadTooLarge`
-    for more than `MAX_MEMBERS`.
+    for more than `most_members` files and folders.
     """
     reader = _Reader(chunks)
     copied = Copied(0, 0, [])
     for count, member in enumerate(_members(reader)):
-        if count >= MAX_MEMBERS:
-            raise PayloadTooLarge(f"stopped after {MAX_MEMBERS:,} files and folders")
+        if count >= most_members:
+            raise PayloadTooLarge(f"stopped after {most_members:,} files and folders")
         target = safe_path(destination, member.name)
         length = _data_length(member)
         if target is not None and member.isdir():

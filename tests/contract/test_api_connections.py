@@ -108,7 +108,7 @@ async def test_other_ways_to_write_a_request(api: Running) -> None:
 
 
 class Impatient(Connection):
-    head_seconds = 0.2
+    head_seconds = 0.5
 
 
 @asynccontextmanager

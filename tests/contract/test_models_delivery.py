@@ -186,7 +186,7 @@ async def test_an_answer_that_stalls_is_given_up_and_not_begun_again(wire: Wire)
             async with aclosing(model.stream(ask())) as stream:
                 async for part in stream:
                     parts.append(part)  # noqa: PERF401 - what came before the error counts
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await server.hung_up.wait()
 
     assert parts == [TextPart(text="hel")]
@@ -222,16 +222,16 @@ async def test_the_whole_call_has_a_deadline(wire: Wire) -> None:
     ):
         with pytest.raises(ModelUnavailable, match=r"within 0\.3 s .*timeout_seconds"):
             await parts_of(model, ask())
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await server.hung_up.wait()
 
 
 async def test_a_pause_that_would_outlast_the_deadline_is_not_begun(wire: Wire) -> None:
     async with (
-        model_server(failure(429, wire.error("slow"), retry_after="30")) as server,
-        remote_model(wire, server.address, timeout_seconds=5.0) as model,
+        model_server(failure(429, wire.error("slow"), retry_after="300")) as server,
+        remote_model(wire, server.address, timeout_seconds=60.0) as model,
     ):
-        with anyio.fail_after(3), pytest.raises(ModelRateLimited):
+        with anyio.fail_after(30), pytest.raises(ModelRateLimited):
             await parts_of(model, ask())
 
     assert len(server.asked) == 1
@@ -246,7 +246,7 @@ async def test_a_cancelled_call_hangs_up(wire: Wire) -> None:
             async with aclosing(model.stream(ask())) as stream:
                 async for _ in stream:
                     scope.cancel()
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await server.hung_up.wait()
 
 
@@ -258,7 +258,7 @@ async def test_a_consumer_that_stops_early_hangs_up(wire: Wire) -> None:
         async with aclosing(model.stream(ask())) as stream:
             async for _ in stream:
                 break
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await server.hung_up.wait()
 
 

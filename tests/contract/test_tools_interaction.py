@@ -146,7 +146,7 @@ async def test_what_an_interaction_held_is_let_go_of_when_it_is_refused(world: W
         model="script/inline", input=play(("weather__radar", {})), tools=[world.server]
     )
     assert (status, made["status"]) == (200, "completed")
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while world.api.tools.held:
             await checkpoint()
 

@@ -198,7 +198,7 @@ async def test_a_server_that_hangs_can_be_left(tools: ControllerTools) -> None:
         with anyio.move_on_after(0.5) as scope:
             await offer(tools, "int_1", mcp(url, "hostile"))
         assert scope.cancelled_caught
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await tools.release("int_1")
 
 

@@ -124,7 +124,7 @@ async def a_call_that_timed_out_is_repeated_and_one_run_is_made(world: World) ->
     token = unique("t")
     client = world.client(base_url=f"{world.place.door}/pass/{token}")
     body = {"model": "gemini-flash-latest", "input": f"hold:{token}"}
-    error = await raised(client.interactions.create, **body, timeout=0.5)
+    error = await raised(client.interactions.create, **body, timeout=2.0)
     assert type(error).__name__ == "APITimeoutError", repr(error)
     await world.left(token)
     made = await client.interactions.create(**body)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.cli.archive import MAX_HEADER_BYTES, Packing, safe_path, unpack
-from runtime.errors import InvalidRequest
+from runtime.errors import InvalidRequest, PayloadTooLarge
 from tests.support.shell import Shell
 from tests.support.wire_controller import Wire
 
@@ -157,6 +157,14 @@ def test_what_is_packed_can_be_unpacked_and_is_a_tar(tmp_path: Path) -> None:
     assert (target / "run.sh").stat().st_mode & 0o777 == 0o755
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         assert sorted(tar.getnames()) == ["a b", "a b/empty", "a b/ü.txt", "run.sh"]
+
+
+def test_an_archive_of_files_without_end_is_stopped(tmp_path: Path) -> None:
+    data = archive(*(member(name) for name in "abc"))
+    assert unpack([data], tmp_path / "all", most_members=3).files == 3
+    with pytest.raises(PayloadTooLarge, match="stopped after 2 files and folders"):
+        unpack([data], tmp_path / "some", most_members=2)
+    assert not (tmp_path / "some/c").exists()
 
 
 def test_the_safe_path_stays_below_its_root(tmp_path: Path) -> None:

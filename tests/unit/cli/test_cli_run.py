@@ -328,7 +328,7 @@ def test_a_second_interrupt_leaves_at_once(connected: Shell, wire: Wire) -> None
     run.send_signal(signal.SIGINT)
     until(run, "cancelling the run; interrupt again to leave at once")
     run.send_signal(signal.SIGINT)
-    _, errors = run.communicate(timeout=5)
+    _, errors = run.communicate(timeout=30)
     wire.held.set()
 
     assert run.returncode == 130

@@ -28,7 +28,7 @@ def start(script: str, folder: Path, **more: int) -> Child:
 
 async def pids_in(file: Path, count: int) -> list[int]:
     """The process ids that a script wrote, as soon as there are so many."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while len(words := words_in(file)) < count:  # noqa: ASYNC110
             await anyio.sleep(0.01)
     return [int(word) for word in words]
@@ -52,7 +52,7 @@ async def test_the_end_of_a_child_is_seen_by_all_who_wait(
     async def wait() -> None:
         seen.append(await child.wait())
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait)
             tasks.start_soon(wait)
@@ -78,7 +78,7 @@ async def test_kin_are_descendants_and_the_session(tmp_path: Path) -> None:
     orphan = next(entry for entry in all_processes() if entry.pid == pids[1])
     assert orphan.parent != child.pid
     assert orphan.session == child.pid
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while len({entry.session for entry in kin(child.pid)}) < 2:  # noqa: ASYNC110
             await anyio.sleep(0.01)
     assert {entry.pid for entry in kin(child.pid)} == set(pids)

@@ -86,6 +86,6 @@ async def test_closing_ends_everything(hands: Hands) -> None:
     assert len(pids) == 4
     await hands.close()
     await hands.close()
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while pids & {entry.pid for entry in all_processes() if not entry.is_zombie}:  # noqa: ASYNC110
             await anyio.sleep(0.01)

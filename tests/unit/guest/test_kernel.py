@@ -185,17 +185,17 @@ async def test_cancelling_a_cell_that_refuses_kills_the_kernel(bench: Bench) -> 
 
 async def test_a_timeout_stops_the_cell_and_keeps_the_variables(bench: Bench) -> None:
     await bench.run("kept = 1")
-    result = await bench.run("print('slow')\nimport time; time.sleep(1000)", timeout_seconds=0.3)
+    result = await bench.run("print('slow')\nimport time; time.sleep(1000)", timeout_seconds=3)
     assert result.is_error
     assert result.text.startswith("slow\n")
     assert "KeyboardInterrupt" in result.text
-    assert "[stopped after 0.3 s; variables are kept." in result.text
+    assert "[stopped after 3 s; variables are kept." in result.text
     assert await bench.text("kept") == "1\n"
 
 
 async def test_a_timeout_of_a_cell_that_refuses_restarts_the_kernel(bench: Bench) -> None:
     code = "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(1000)"
-    result = await bench.run(code, timeout_seconds=0.1)
+    result = await bench.run(code, timeout_seconds=3)
     assert result.is_error
     assert "so the kernel was restarted; variables are lost]" in result.text
     assert await bench.text("'next'") == "'next'\n"
@@ -222,7 +222,7 @@ async def test_a_kernel_that_dies_is_replaced(bench: Bench, code: str, end: str)
 async def test_a_kernel_that_died_in_between_is_replaced(bench: Bench) -> None:
     pid = int(await bench.text("import os; os.getpid()"))
     os.kill(pid, signal.SIGKILL)
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while bench.kernel.is_alive:  # noqa: ASYNC110 - it is the kernel's to reap
             await anyio.sleep(0.01)
     assert await bench.text("'next'") == f"{RESTARTED}'next'\n"

@@ -131,7 +131,7 @@ async def test_redirected_output_comes_back(bench: Bench, tmp_path: Path) -> Non
 
 
 async def test_output_is_told_while_the_command_runs(bench: Bench) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await bench.cancel_after("echo started; sleep 1000", "started\n")
 
 
@@ -151,7 +151,7 @@ async def test_binary_output_does_no_harm(bench: Bench) -> None:
 
 
 async def test_background_jobs_go_on(bench: Bench) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await bench.run("mkfifo gate; (cat gate; echo from the job) & ")
         assert "Running" in await bench.text("jobs")
         await bench.run("echo through >gate; wait")
@@ -170,10 +170,10 @@ async def test_output_of_jobs_between_commands_is_shown_with_the_next(bench: Ben
 
 async def test_a_timeout_stops_the_command_and_keeps_the_shell(bench: Bench) -> None:
     await bench.run("x=kept; sleep 1000 & ")
-    result = await bench.run("echo before; sleep 1000", timeout_seconds=0.2)
+    result = await bench.run("echo before; sleep 1000", timeout_seconds=3)
     assert result.is_error
     assert result.text.startswith("before\n")
-    assert "[stopped after 0.2 s; the shell is kept." in result.text
+    assert "[stopped after 3 s; the shell is kept." in result.text
     text = await bench.text("echo $x; jobs")
     assert text.startswith("kept\n")
     assert "Running" in text
@@ -193,7 +193,7 @@ async def test_a_timeout_stops_the_command_and_keeps_the_shell(bench: Bench) -> 
 )
 async def test_cancelling_stops_a_command_within_a_second(bench: Bench, code: str) -> None:
     await bench.run("x=kept")
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await bench.cancel_after(code, "up\n")
         assert await bench.text("trap - INT; echo $x") == "kept\n"
 
@@ -202,7 +202,7 @@ async def test_a_command_is_stopped_with_what_it_started(bench: Bench) -> None:
     await bench.run("sleep 1000 &")
     await bench.cancel_after("sleep 1000 & echo pid $!; sleep 1000", "pid ")
     pid = next(int(word) for word in bench.emitted.split() if word.isdigit())
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await gone(pid)
     assert (await bench.text("jobs -r")).count("Running") == 1
 
@@ -265,6 +265,6 @@ async def test_closing_ends_every_job(bench: Bench) -> None:
     pids = [int(line) for line in text.splitlines() if line.isdigit()]
     assert len(pids) == 2
     bench.shell.close()
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         for pid in pids:
             await gone(pid)

@@ -60,7 +60,7 @@ async def test_neighbouring_text_is_joined_before_it_is_numbered() -> None:
         for piece in "abcdefghijklmnopqrst":
             await sink.emit(text(piece))
         await sink.emit(StepStop(index=0))
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await flush_acknowledged(sink, controller)
     events = [event for batch in controller.batches for event in batch.events]
     assert len(events) <= 5, "start, the leading delta, the joined rest, stop"
@@ -76,7 +76,7 @@ async def test_flush_waits_for_the_acknowledgement() -> None:
             await sink.flush()
         assert scope.cancelled_caught
         await sink.stored(1)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await sink.flush()
 
 
@@ -100,6 +100,6 @@ async def test_an_acknowledgement_of_more_than_was_sent_does_no_harm() -> None:
     async with pumping(controller) as sink:
         await sink.stored(99)
         await sink.emit(text("a"))
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await flush_acknowledged(sink, controller)
     assert controller.batches[0].first == 1

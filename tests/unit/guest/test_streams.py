@@ -156,7 +156,7 @@ async def test_cancelling_ends_a_transfer_and_leaves_nothing(
     async def started(info: dict[str, Any]) -> None:
         begun.set()
 
-    with ours, theirs, anyio.fail_after(5):
+    with ours, theirs, anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             arguments = {"path": "workspace/a.bin"}
             tasks.start_soon(streams.write_file, arguments, theirs, started)

@@ -87,7 +87,7 @@ def terminals(tmp_path: Path) -> Terminals:
 
 
 async def gone(pid: int) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while any(  # noqa: ASYNC110 - it is nobody's child
             entry.pid == pid and not entry.is_zombie for entry in all_processes()
         ):

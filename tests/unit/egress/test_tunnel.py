@@ -210,7 +210,7 @@ async def test_a_tunnel_whose_client_says_nothing_is_closed(tmp_path: Path) -> N
 
 
 async def test_an_idle_tunnel_is_closed(tmp_path: Path, certificates: Certificates) -> None:
-    rules = allowing("*.example.com", limits=Limits(idle_seconds=0.3))
+    rules = allowing("*.example.com", limits=Limits(idle_seconds=1.5))
     async with tls_echo(certificates) as (_, port), gate(tmp_path, rules) as egress:
         async with egress.tunnel(f"{HOST}:{port}") as tunnel:
             inner = await tunnel.tls(HOST, certificates.trusting)

@@ -359,11 +359,11 @@ def build_image(
 
 
 @app.command(epilog="Example: `sandlot doctor`")
-def doctor() -> None:
+def doctor(config: Config = None, as_json: AsJson = False) -> None:
     """Check this machine: what is fine, what is not, and how to mend it."""
     from runtime.cli.doctor import doctor as examine
 
-    examine()
+    examine(config, as_json=as_json)
 
 
 @app.command(epilog="Example: `sandlot version`")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from pathlib import Path
+
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -13,10 +17,13 @@ from runtime.cli.doctor_facts import gather
 _COLOURS = {State.OK: "green", State.WARN: "yellow", State.FAIL: "bold red"}
 
 
-def doctor() -> None:
+def doctor(config: Path | None, *, as_json: bool) -> None:
     """Check this machine: what is fine, what is not, and how to mend it."""
-    checks = examine(gather())
-    Console().print(table_of(checks))
+    checks = examine(gather(config))
+    if as_json:
+        typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
+    else:
+        Console().print(table_of(checks))
     if has_failed(checks):
         raise typer.Exit(1)
 

@@ -31,9 +31,12 @@ _AMPLE = {
 _DOCKER_ROOT = "/var/lib/docker"
 
 
-def gather() -> HostFacts:
-    """Ask the system and the Docker daemon; whatever cannot be known is a fact as well."""
-    settings, config_problem = _settings()
+def gather(config: Path | None = None) -> HostFacts:
+    """Ask the system and the Docker daemon; whatever cannot be known is a fact as well.
+
+    `config` is the configuration to go by, None for that which would be found.
+    """
+    settings, config_problem = _settings(config)
     docker, docker_problem = _docker()
     image, image_problem = _image(settings.sandbox.image) if docker else (None, "")
     folder = state_folder(settings.state_dir).path
@@ -76,9 +79,9 @@ def _weaknesses(settings: Settings, docker: DockerFacts | None) -> tuple[str, ..
     return tuple(weaknesses(settings.sandbox, docker))
 
 
-def _settings() -> tuple[Settings, str | None]:
+def _settings(config: Path | None) -> tuple[Settings, str | None]:
     try:
-        return load_settings(None, os.environ), None
+        return load_settings(config, os.environ), None
     except SandlotError as fault:
         return Settings(), fault.message
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from runtime.cli.commands import app
 from runtime.cli.doctor_checks import State, examine
 from runtime.cli.doctor_facts import gather
 
@@ -46,3 +49,23 @@ def test_a_configuration_with_a_mistake_is_a_fact(silence: Path) -> None:
     assert "sandlot.yaml" in (facts.config_problem or "")
     failed = {check.name for check in examine(facts) if check.state is State.FAIL}
     assert {"configuration", "Docker daemon"} <= failed
+
+
+def test_another_configuration_is_gone_by_where_it_is_named(silence: Path) -> None:
+    (silence / "sandlot.yaml").write_text("servr: {}\n", "utf-8")
+    (silence / "other.yaml").write_text("sandbox: {runtime: runsc}\n", "utf-8")
+    facts = gather(Path("other.yaml"))
+    assert (facts.config_problem, facts.runtime) == (None, "runsc")
+    assert "none.yaml" in (gather(Path("none.yaml")).config_problem or "")
+
+
+def test_what_was_found_can_be_read_by_programs(silence: Path) -> None:
+    (silence / "sandlot.yaml").write_text("servr: {}\n", "utf-8")
+    done = CliRunner().invoke(app, ["doctor", "--json"], prog_name="sandlot")
+    found = {check["name"]: check for check in json.loads(done.stdout)}
+    assert done.exit_code == 1
+    assert found["configuration"]["state"] == "fail"
+    assert "sandlot.yaml" in found["configuration"]["found"]
+    assert found["Python"] == {"name": "Python", "state": "ok", "mend": ""} | {
+        "found": ".".join(map(str, sys.version_info[:3]))
+    }
